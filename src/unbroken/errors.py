@@ -1,0 +1,125 @@
+"""Every exception of the package, and the words for how a stream ends.
+
+UnbrokenError
+├─ EncodeError (ValueError)             you gave a value that would break the wire format
+├─ EventStreamError (ValueError)        the peer's bytes are beyond a bound: LineTooLong, EventTooLarge
+├─ ConfigurationError (ValueError)      an argument, or where a thing is used, cannot work
+└─ MissingExtraError (ImportError)      an optional library is absent; the text names the extra
+
+ConnectionResetError
+└─ StreamClosed                         the stream has ended; `.reason` says why
+   ├─ ClientDisconnected                client_closed, write_failed, send_timeout
+   └─ ServerClosing                     shutdown, max_age, revoked, limit
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "ClientDisconnected",
+    "CloseReason",
+    "ConfigurationError",
+    "EncodeError",
+    "EventStreamError",
+    "EventTooLarge",
+    "LineTooLong",
+    "MissingExtraError",
+    "ServerClosing",
+    "StreamClosed",
+    "UnbrokenError",
+    "UnbrokenWarning",
+]
+
+
+class CloseReason(StrEnum):
+    """Why a stream ended. A stream ends exactly once, with exactly one of these."""
+
+    COMPLETED = "completed"
+    """The producer finished and the whole body was handed to the server."""
+    PRODUCER_ERROR = "producer_error"
+    """The producer raised; the body is visibly incomplete."""
+    CLIENT_CLOSED = "client_closed"
+    """The server said that the client went away."""
+    WRITE_FAILED = "write_failed"
+    """Writing raised, or the connection was found dead underneath the server."""
+    SEND_TIMEOUT = "send_timeout"
+    """One write took longer than `send_timeout`: the client stopped reading."""
+    MAX_AGE = "max_age"
+    """The stream reached its `max_age`."""
+    SHUTDOWN = "shutdown"
+    """The server is stopping, or something around the response cancelled it."""
+    REVOKED = "revoked"
+    """The right to read was withdrawn."""
+    LIMIT = "limit"
+    """A limit of the server was reached."""
+
+
+class UnbrokenError(Exception):
+    """The root of the errors that say something was used or sent wrongly."""
+
+
+class UnbrokenWarning(UserWarning):
+    """Something works, but most likely not as it was meant."""
+
+
+class EncodeError(UnbrokenError, ValueError):
+    """A value cannot be written as an event without breaking the stream's framing."""
+
+
+class EventStreamError(UnbrokenError, ValueError):
+    """The bytes received are beyond a bound of the decoder."""
+
+
+class LineTooLong(EventStreamError):
+    """A line of the stream is longer than the decoder's `max_line_bytes`."""
+
+
+class EventTooLarge(EventStreamError):
+    """An event's data is larger than the decoder's `max_event_bytes`."""
+
+
+class ConfigurationError(UnbrokenError, ValueError):
+    """An argument is out of its range, or a thing is used where it cannot work."""
+
+
+class MissingExtraError(UnbrokenError, ImportError):
+    """A library that this part of the package needs is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed, and this needs it: pip install 'unbroken[{extra}]'")
+        self.library = library
+        self.extra = extra
+
+
+class StreamClosed(ConnectionResetError):
+    """The stream has ended, for `reason`.
+
+    It is a `ConnectionResetError`, so that the `except` which people write
+    around a `yield` does what they expect of it.
+    """
+
+    def __init__(self, reason: CloseReason) -> None:
+        super().__init__(_TEXTS[reason])
+        self.reason = reason
+
+
+class ClientDisconnected(StreamClosed):
+    """The client is gone, or takes nothing any more: what is yielded now is discarded."""
+
+
+class ServerClosing(StreamClosed):
+    """The server ends the stream: what is yielded within the grace is still sent, as a farewell."""
+
+
+_TEXTS = {
+    CloseReason.COMPLETED: "the stream was completed",
+    CloseReason.PRODUCER_ERROR: "the stream's producer failed",
+    CloseReason.CLIENT_CLOSED: "the client closed the connection",
+    CloseReason.WRITE_FAILED: "the connection to the client is broken",
+    CloseReason.SEND_TIMEOUT: "the client stopped reading",
+    CloseReason.MAX_AGE: "the stream reached its max_age",
+    CloseReason.SHUTDOWN: "the server is shutting down",
+    CloseReason.REVOKED: "the right to read this stream was revoked",
+    CloseReason.LIMIT: "a limit of the server was reached",
+}
