@@ -1,0 +1,1 @@
+"""The names of the libraries people come from: change the import, keep the rest."""

@@ -1,0 +1,88 @@
+"""The connection underneath an ASGI response, as far as one can reach it.
+
+ASGI has no word for it: no abort, no look at the socket, no measure of what
+still waits to be sent. What a server's own objects offer instead is looked up
+here, without patching any of them, and only where a stream needs it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import Any, Protocol
+
+__all__ = ["Connection", "innermost"]
+
+Scope = MutableMapping[str, Any]
+
+LAYERS = 50
+"""Middlewares that are looked through for the server's own `send`, so that a cycle ends."""
+
+NAMES = ("send", "_send", "inner_send", "original_send", "asgi_send")
+"""What middlewares call the `send` that they wrap."""
+
+
+class Connection(Protocol):
+    """What may be asked and wanted of a connection. Where it cannot be reached, the harmless answer is given."""
+
+    takes_any_amount: bool
+    """The server accepts writes without ever waiting for the client."""
+
+    def is_alive(self) -> bool:
+        """Whether the connection is still there; True where that cannot be seen."""
+        ...
+
+    def backlog_bytes(self) -> int:
+        """Bytes that the server has accepted and not passed on, where it takes any amount; else 0."""
+        ...
+
+    def abort(self) -> None:
+        """Break it now, without waiting for what is not yet sent. On HTTP/2: this stream of it."""
+        ...
+
+    def truncate(self) -> None:
+        """End the response visibly incomplete, where an exception raised to the server does not do that."""
+        ...
+
+
+def innermost(send: Any) -> Any:
+    """Return the server's own `send`, looked for through the middlewares that wrap it.
+
+    They hold it in a closure (Starlette's own, FastAPI's), in an attribute
+    (responders such as GZip's) or in a partial. One that passes messages on by
+    a queue (`BaseHTTPMiddleware`) cannot be looked through: its own end is returned.
+    """
+    for _ in range(LAYERS):
+        inner = _wrapped_by(send)
+        if inner is None:
+            return send
+        send = inner
+    return send
+
+
+def _wrapped_by(send: Any) -> Any:
+    if isinstance(send, types.FunctionType):
+        return _from_closure(send)
+    if isinstance(send, partial):
+        return next((value for name in NAMES if callable(value := send.keywords.get(name))), None)
+    owner = getattr(send, "__self__", send)
+    if isinstance(owner, types.ModuleType):
+        return None
+    # A server's object may have a `send` of its own that is no ASGI callable: only Starlette-like responders count.
+    if not hasattr(owner, "app"):
+        return None
+    return next((value for name in NAMES if callable(value := getattr(owner, name, None)) and value != send), None)
+
+
+def _from_closure(function: types.FunctionType) -> Callable[..., Any] | None:
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    for name in NAMES:
+        if name in cells:
+            try:
+                value = cells[name].cell_contents
+            except ValueError:  # not yet, or no longer, bound
+                continue
+            if callable(value):
+                return value  # type: ignore[no-any-return]
+    return None

@@ -1,0 +1,212 @@
+"""Sockets of this process, found by their addresses: what works under every server on Linux.
+
+Dead peers. A client that vanishes without FIN or RST leaves a connection that
+looks well. TCP keep-alive finds that out while nothing is in flight, and is
+suspended as soon as something is; TCP_USER_TIMEOUT finds it out while data is
+unacknowledged, and only then. Each alone fails; both are set. Accepted sockets
+inherit them from the listening one, so that one look through the process's
+descriptors is enough, whatever server opened them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+from unbroken.servers.connection import Scope
+
+__all__ = ["TcpConnection", "detect_dead_peers", "forget_dead_peers", "is_established"]
+
+DESCRIPTORS = "/proc/self/fd"
+ESTABLISHED = 1
+"""tcpi_state, the first byte of struct tcp_info (linux/tcp.h). Half-closed by the peer is CLOSE_WAIT, 8."""
+
+RESCAN_INTERVAL = 1.0
+"""Seconds between two looks through all descriptors for one that was not found: with many streams each costs
+milliseconds, and connections that cannot be found at all (a rewritten client address) would ask for ever."""
+
+Address = tuple[str, int]
+
+
+def detect_dead_peers(scope: Scope, timeout: float) -> bool:
+    """Have the kernel give up clients of this server that do not answer for `timeout` seconds.
+
+    Sets TCP keep-alive and TCP_USER_TIMEOUT on the listening socket behind
+    `scope` and on what it has accepted. That is process-wide for this port; the
+    smallest `timeout` asked for holds. Done once for each port, and undone by
+    `forget_dead_peers()`. Sockets for which the operator has set TCP_USER_TIMEOUT
+    keep theirs. A client that acknowledges but takes nothing for so long (a window
+    of zero) is given up as well.
+
+    Returns:
+        Whether it could be done: only on Linux, and for a server on TCP.
+    """
+    server = scope.get("server")
+    if sys.platform != "linux" or not server or not isinstance(server[1], int):
+        return False
+    with _lock:
+        known = _guarded.get((os.getpid(), server[1]))
+        if known is None or timeout < known:
+            _guarded[os.getpid(), server[1]] = timeout
+            _set_on_port(server[1], timeout, known)
+    return True
+
+
+def forget_dead_peers() -> None:
+    """Undo `detect_dead_peers` for connections to come; those there are keep what they have."""
+    with _lock:
+        for (pid, port), timeout in list(_guarded.items()):
+            if pid == os.getpid():
+                _reset_port(port, timeout)
+            del _guarded[pid, port]
+
+
+class TcpConnection:
+    """An HTTP/1.1 connection of which nothing is known but its two addresses."""
+
+    takes_any_amount = False
+
+    def __init__(self, scope: Scope) -> None:
+        client, server = scope.get("client"), scope.get("server")
+        one_stream = str(scope.get("http_version", "1.1")).startswith("1")
+        self._addresses = (tuple(server[:2]), tuple(client[:2])) if client and server and one_stream else None
+        self._found: tuple[int, str] | None = None
+
+    def is_alive(self) -> bool:
+        """Whether the socket is there and established; True if it never could be found."""
+        return (descriptor := self._descriptor()) is None or is_established(descriptor)
+
+    def backlog_bytes(self) -> int:
+        """Return 0: what a server keeps in its own memory cannot be seen from here."""
+        return 0
+
+    def abort(self) -> None:
+        """Shut the socket both ways, and have what is unsent dropped when the server closes it."""
+        self._shut(socket.SHUT_RDWR, linger=struct.pack("ii", 1, 0))
+
+    def truncate(self) -> None:
+        """Do nothing: an exception breaks the body on HTTP/1.1 servers that are not known to differ."""
+
+    def _shut(self, how: int, linger: bytes) -> None:
+        descriptor = self._descriptor()
+        if descriptor is not None and descriptor != GONE:
+            with suppress(OSError), _borrowed(descriptor) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                sock.shutdown(how)
+
+    def _descriptor(self) -> int | None:
+        """Return its descriptor, `GONE` if it has been closed, or None if it is not known."""
+        if self._addresses is None or sys.platform != "linux":
+            return None
+        if self._found is None:
+            self._found = _table.find(self._addresses)
+        if self._found is None:
+            return None
+        descriptor, identity = self._found
+        return descriptor if _identity(descriptor) == identity else GONE
+
+
+GONE = -1
+
+
+def is_established(descriptor: int) -> bool:
+    """Whether both sides of the TCP connection behind `descriptor` are open; True for what is no TCP socket."""
+    if descriptor == GONE:
+        return False
+    try:
+        with _borrowed(descriptor) as sock:
+            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
+    except OSError:
+        return True
+
+
+class _Table:
+    """Which descriptor has which two addresses, remembered between looks."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Address, Address], tuple[int, str]] = {}
+        self._looked = float("-inf")
+
+    def find(self, addresses: tuple[Address, Address]) -> tuple[int, str] | None:
+        found = self._known.get(addresses)
+        if found is not None and _identity(found[0]) == found[1]:
+            return found
+        if time.monotonic() < self._looked + RESCAN_INTERVAL:
+            return None
+        self._look()
+        return self._known.get(addresses)
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        self._known.clear()
+        for descriptor, sock in _tcp_sockets():
+            with suppress(OSError):
+                key = (sock.getsockname()[:2], sock.getpeername()[:2])
+                self._known[key] = (descriptor, _identity(descriptor))
+
+
+_table = _Table()
+_guarded: dict[tuple[int, int], float] = {}
+_lock = threading.Lock()
+
+
+def _identity(descriptor: int) -> str:
+    """Return what tells a socket from the next one that gets the same descriptor."""
+    try:
+        return os.readlink(f"{DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - thousands of them at a time
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _borrowed(descriptor: int) -> Iterator[socket.socket]:
+    """Look at a socket that belongs to somebody else, through a duplicate: closing that leaves the socket open."""
+    with closing(socket.socket(fileno=os.dup(descriptor))) as sock:
+        yield sock
+
+
+def _tcp_sockets() -> Iterator[tuple[int, socket.socket]]:
+    for name in os.listdir(DESCRIPTORS):  # noqa: PTH208 - as above
+        descriptor = int(name)
+        if _identity(descriptor).startswith("socket:"):
+            with suppress(OSError), _borrowed(descriptor) as sock:
+                if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
+                    yield descriptor, sock
+
+
+def _set_on_port(port: int, timeout: float, ours: float | None) -> None:
+    for _, sock in _tcp_sockets():
+        with suppress(OSError):
+            set_by_operator = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            if sock.getsockname()[1] == port and set_by_operator in (0, _milliseconds(ours)):
+                _set(sock, timeout)
+
+
+def _set(sock: socket.socket, timeout: float) -> None:
+    # Half the time in silence, then three questions in the other half: a busy network loses a few packets.
+    idle, interval = max(1, round(timeout / 2)), max(1, round(timeout / 6))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _milliseconds(timeout))
+
+
+def _reset_port(port: int, timeout: float) -> None:
+    for _, sock in _tcp_sockets():
+        with suppress(OSError):
+            listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            ours = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == _milliseconds(timeout)
+            if listening and ours and sock.getsockname()[1] == port:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
+
+
+def _milliseconds(timeout: float | None) -> int:
+    return 0 if timeout is None else max(1, round(timeout * 1000))

@@ -1,0 +1,70 @@
+"""uvicorn, and gunicorn with uvicorn's worker. Seen in 0.13 to 0.54.
+
+Its `send` is a method of the request's cycle, which holds the transport.
+
+* A client's leaving reaches `receive()`, but for one that has sent a further
+  request on the same connection (pipelining): httptools then marks only the
+  newest cycle. The transport, or its socket where reading is paused, tells.
+* Backpressure by the transport's buffer (64 KiB), on HTTP/1.1. On HTTP/2 (zttp)
+  writes are accepted without bound; the stream's `pending_bytes` tells how much.
+* `transport.close()` waits for a buffer that a client which reads nothing never
+  empties, and the server's shutdown waits for that. `abort()` does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unbroken.servers.connection import Connection
+from unbroken.servers.tcp import is_established
+
+__all__ = ["recognise"]
+
+BYTES_UNSEEN = 0
+
+
+def recognise(send: Any) -> Connection | None:
+    """Return the connection behind uvicorn's own `send`, or None if it is not uvicorn's."""
+    cycle = getattr(send, "__self__", None)
+    if not type(cycle).__module__.startswith("uvicorn.") or not hasattr(cycle, "transport"):
+        return None
+    return _Stream(cycle) if hasattr(cycle, "abort_stream") else _Cycle(cycle)
+
+
+class _Cycle:
+    """A request on an HTTP/1.1 connection."""
+
+    takes_any_amount = False
+
+    def __init__(self, cycle: Any) -> None:
+        self._cycle = cycle
+
+    def is_alive(self) -> bool:
+        transport = self._cycle.transport
+        if transport.is_closing():
+            return False
+        sock = transport.get_extra_info("socket")
+        return sock is None or is_established(sock.fileno())
+
+    def backlog_bytes(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        self._cycle.transport.abort()
+
+    def truncate(self) -> None:
+        """An exception closes the transport, without the terminating chunk."""
+
+
+class _Stream(_Cycle):
+    """A stream of an HTTP/2 connection; the other streams of it must live on."""
+
+    takes_any_amount = True
+
+    def backlog_bytes(self) -> int:
+        pending = getattr(self._cycle.stream, "pending_bytes", None) or BYTES_UNSEEN
+        return int(pending) + int(self._cycle.transport.get_write_buffer_size())
+
+    def abort(self) -> None:
+        self._cycle.abort_stream()
+        self._cycle.message_event.set()

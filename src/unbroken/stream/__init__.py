@@ -1,0 +1,1 @@
+"""One HTTP response: the producer driven, the client watched, the end delivered."""

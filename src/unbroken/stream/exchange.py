@@ -1,0 +1,339 @@
+"""The life of one streamed response: its deadlines, and its one end.
+
+Two tasks, whatever the stream does. The server's own listens on `receive()`:
+on today's servers that is the only place where a client's leaving shows, since
+`send()` goes on accepting in silence. The pump drives the producer and writes.
+Cancel scopes around the response (anyio's re-deliver their cancellation at every
+await) reach the first only, so that the producer's cleanup may await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Awaitable, Callable, Generator
+
+import anyio
+
+from unbroken.errors import ClientDisconnected, CloseReason, ServerClosing, StreamClosed
+from unbroken.observe import Cleanup, logger
+from unbroken.servers import Connection
+from unbroken.stream.options import StreamOptions
+from unbroken.stream.outlet import Message, Outlet, Send
+from unbroken.stream.producer import Producer
+from unbroken.stream.stepping import Trap
+from unbroken.stream.wheel import current_wheel
+from unbroken.wire import HEARTBEAT, encode_control
+
+__all__ = ["Exchange", "Receive"]
+
+Receive = Callable[[], Awaitable[Message]]
+
+GONE = frozenset({CloseReason.CLIENT_CLOSED, CloseReason.WRITE_FAILED, CloseReason.SEND_TIMEOUT})
+"""The reasons after which nothing can be written."""
+
+KILL_INTERVAL = 0.5
+"""Seconds between two attempts to end a producer that is out of time."""
+KILL_ATTEMPTS = 3
+
+FINISHING_GRACE = 1.0
+"""Seconds that the last write may take after the client was said to have left."""
+
+LIVENESS_INTERVAL = 15.0
+"""Seconds between two looks at the socket underneath, where there is no heartbeat to tie them to."""
+
+
+class Exchange:
+    """One response to one request. To be used on its event loop only."""
+
+    __slots__ = (
+        "_checked", "_cleaned", "_connection", "_ended", "_finishing", "_kill_at", "_kills", "_listening", "_opened",
+        "_options", "_outlet", "_outside", "_producer", "_receive", "cleanup", "discarded", "error", "events", "gone",
+        "heartbeats", "reason", "slot",
+    )  # fmt: skip
+
+    def __init__(
+        self, start: Message, receive: Receive, send: Send, connection: Connection, options: StreamOptions
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._options = options
+        self._receive = receive
+        self._connection = connection
+        self._outlet = Outlet(send, start, options.preamble, connection, self)
+        self._opened = self._checked = loop.time()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._listening: asyncio.Timeout | None = None
+        self._kill_at: float | None = None
+        self._kills = 0
+        self._outside = self._finishing = False
+        self.slot: int | None = None
+        self.reason: CloseReason | None = None
+        self.error: BaseException | None = None
+        self.cleanup = Cleanup.FINISHED
+        self.gone = False
+        self.events = self.discarded = self.heartbeats = 0
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of the body that the server took."""
+        return self._outlet.sent_bytes
+
+    @property
+    def started_after(self) -> float | None:
+        """Seconds until the headers left, or None."""
+        return None if self._outlet.started_at is None else self._outlet.started_at - self._opened
+
+    def age(self) -> float:
+        """Return the seconds since the stream's first moment."""
+        return asyncio.get_running_loop().time() - self._opened
+
+    # The server's task: listen, and wait for the end.
+
+    async def run(self, producer: Producer) -> None:
+        """Stream until one side ends it, and wait for the producer's cleanup. Afterwards `reason` is set.
+
+        Raises:
+            asyncio.CancelledError: when something around the response cancelled it.
+        """
+        self._producer: Producer | None = producer
+        pump = asyncio.get_running_loop().create_task(self._pump(producer))
+        pump.add_done_callback(self._pump_ended)
+        current_wheel().file(self, self._next_look())
+        try:
+            await self._listen()
+            await self._settle()
+        except asyncio.CancelledError:
+            self._cancel_from_outside()
+            await self._settle()
+            raise
+        finally:
+            current_wheel().discard(self)
+            self._producer = None
+        if self.reason is CloseReason.SEND_TIMEOUT:
+            await asyncio.sleep(0)  # an aborted transport reports its end at the loop's next turn
+
+    async def _listen(self) -> None:
+        """Wait for the client to leave, or for the pump to end.
+
+        Always on `receive()`, whatever `spec_version` the server declares: from 2.4 on Starlette would
+        wait for a failing send instead, and an idle stream never sends.
+        """
+        try:
+            async with asyncio.timeout(None) as self._listening:
+                if not self._ended.done():
+                    while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110
+                        await asyncio.sleep(0)  # rest of the request's body, from a receive that need not wait
+        except Exception as exc:  # noqa: BLE001 - a receive that fails has no client behind it any more
+            if not self._ended.done():
+                logger.debug("receive() failed, taken as the client's leaving: %r", exc)
+        finally:
+            self._listening = None
+        if not self._ended.done():
+            self.close(CloseReason.CLIENT_CLOSED)
+
+    async def _settle(self) -> None:
+        """Wait for the pump's end, or for its being given up: both have deadlines of their own."""
+        if self._ended.done():
+            return
+        with anyio.CancelScope(shield=True):
+            while not self._ended.done():
+                try:
+                    await asyncio.wait((self._ended,))
+                except asyncio.CancelledError:
+                    self._cancel_from_outside()
+
+    def _cancel_from_outside(self) -> None:
+        """The server, or a scope around the response, cancelled us. For the producer it stays a cancellation."""
+        if self.reason is None:
+            self._outside = True
+            self.close(CloseReason.SHUTDOWN)
+            self._lose()
+        else:
+            self._hurry()
+
+    # The pump's task: produce, and end the body.
+
+    async def _pump(self, producer: Producer) -> None:
+        try:
+            if self._options.start_grace <= 0:
+                await self._outlet.start()
+            await producer.run()
+        except asyncio.CancelledError as exc:
+            self._was_cancelled(exc)
+        except StreamClosed:
+            pass
+        except (Exception, BaseExceptionGroup) as exc:  # noqa: BLE001 - kept, and raised to the framework
+            self._failed(exc)
+        await self._end_body()
+
+    def _was_cancelled(self, exc: asyncio.CancelledError) -> None:
+        if self.reason is not None:
+            return
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Nobody but the closing loop knows this task: end without another write, which could wait for ever.
+            self._outside = True
+            self.close(CloseReason.SHUTDOWN)
+            self._lose()
+        else:
+            error = RuntimeError("the stream's generator ended with a CancelledError although nobody had cancelled it")
+            error.__cause__ = exc
+            self._failed(error)
+
+    def _failed(self, exc: BaseException) -> None:
+        if isinstance(exc, BaseExceptionGroup) and exc.split((StreamClosed, asyncio.CancelledError))[1] is None:
+            return
+        self.error = exc
+        if self.reason is None:
+            self.reason = CloseReason.PRODUCER_ERROR
+        else:
+            self.cleanup = Cleanup.FAILED
+
+    @types.coroutine
+    def _end_body(self) -> Generator[Trap, None, None]:
+        self._finishing = True
+        if self.gone:
+            return
+        if self.reason is CloseReason.PRODUCER_ERROR:
+            if self._outlet.started_at is not None:
+                yield from self._outlet.write(encode_control("stream-error", {"reason": self.reason}))
+            return
+        if self.reason is not None:
+            yield from self._outlet.write(encode_control("stream-end", {"reason": self.reason}))
+        yield from self._outlet.end()
+        if self.reason is None:
+            self.reason = CloseReason.COMPLETED
+
+    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and (exc := pump.exception()) is not None:
+            self.error = self.error or exc
+        if not self._ended.done():
+            self._end()
+
+    def _end(self) -> None:
+        self._ended.set_result(None)
+        if self._listening is not None:
+            self._listening.reschedule(asyncio.get_running_loop().time())
+
+    # What the producer sees of us.
+
+    @types.coroutine
+    def write_items(self, body: bytes, items: int) -> Generator[Trap, None, None]:
+        """Hand `items` encoded items to the server, or count them as discarded when the client is gone."""
+        if not self.gone:
+            yield from self._outlet.write(body)
+        if self.gone:
+            self.discarded += items
+        else:
+            self.events += items
+
+    def closing(self) -> StreamClosed | asyncio.CancelledError | None:
+        """Make the exception that tells the producer of the stream's end, or None while it is open."""
+        if self.reason is None:
+            return None
+        if self._outside:
+            return asyncio.CancelledError()
+        return ClientDisconnected(self.reason) if self.reason in GONE else ServerClosing(self.reason)
+
+    # The end, from whichever side.
+
+    def close(self, reason: CloseReason, error: BaseException | None = None) -> None:
+        """End the stream for `reason`, unless it has ended: the first reason stays."""
+        if self._ended.done():
+            return
+        now = asyncio.get_running_loop().time()
+        if self._finishing and reason is CloseReason.CLIENT_CLOSED:
+            # Where the server tells of the response's end by a disconnect, that may overtake the end itself.
+            self._due(now + FINISHING_GRACE)
+            return
+        if self.reason is None:
+            self.reason, self.error = reason, error
+            self._due(now + self._options.cleanup_timeout)
+            if self._producer is not None:
+                self._producer.interrupt()
+        if reason in GONE:
+            self._lose()
+
+    def _lose(self) -> None:
+        self.gone = True
+        self._outlet.close()
+
+    def write_failed(self, error: BaseException) -> None:
+        """Take what `send` raised, whatever it is, for the loss of the connection (OSError from ASGI 2.4 on)."""
+        self.close(CloseReason.WRITE_FAILED, error)
+
+    def write_waits(self) -> None:
+        """See that a write which began to wait is looked after."""
+        current_wheel().file(self, self._next_look())
+
+    # Deadlines.
+
+    def on_time(self, now: float) -> float | None:
+        """Do what is due; called by the wheel."""
+        if self._ended.done():
+            return None
+        if self._kill_at is not None and now >= self._kill_at:
+            self._hurry()
+        if self._is_over(self._outlet.waits_since, self._options.send_timeout, now):
+            self.close(CloseReason.SEND_TIMEOUT)
+            self._connection.abort()
+        elif self.reason is None:
+            self._keep(now)
+        return None if self._ended.done() else self._next_look()
+
+    def _keep(self, now: float) -> None:
+        """Look after a stream that is open."""
+        options = self._options
+        if self._is_over(self._opened, options.max_age, now):
+            self.close(CloseReason.MAX_AGE)
+        elif self._outlet.started_at is None:
+            # Some servers send the headers with the first bytes of the body only.
+            if now >= self._opened + options.start_grace:
+                self._outlet.write_aside(b"" if options.preamble else HEARTBEAT)
+        elif self._is_over(self._outlet.last_write, options.heartbeat, now):
+            self.heartbeats += self._outlet.write_aside(options.heartbeat_frame)
+        if now >= self._checked + (options.heartbeat or LIVENESS_INTERVAL):
+            self._checked = now
+            if not self._connection.is_alive():
+                self.close(CloseReason.WRITE_FAILED)
+
+    def _hurry(self) -> None:
+        """The cleanup is out of time: end the producer, and if it resists, leave it behind."""
+        now = asyncio.get_running_loop().time()
+        if self._finishing:
+            self.reason = self.reason or CloseReason.CLIENT_CLOSED
+            self._lose()
+        elif self._kills < KILL_ATTEMPTS and self._producer is not None:
+            self._kills += 1
+            self.cleanup = Cleanup.CANCELLED
+            self._producer.kill()
+        else:
+            self.cleanup = Cleanup.ABANDONED
+            self._lose()
+            self._end()
+            return
+        self._due(now + KILL_INTERVAL)
+
+    def _due(self, when: float) -> None:
+        self._kill_at = when
+        current_wheel().file(self, when)
+
+    def _next_look(self) -> float:
+        options, outlet = self._options, self._outlet
+        looks = (
+            [self._kill_at] if self._kill_at is not None else [self._checked + (options.heartbeat or LIVENESS_INTERVAL)]
+        )
+        if self.reason is None and options.max_age is not None:
+            looks.append(self._opened + options.max_age)
+        if outlet.waits_since is not None:
+            if options.send_timeout is not None:
+                looks.append(outlet.waits_since + options.send_timeout)
+        elif outlet.started_at is None:
+            looks.append(self._opened + options.start_grace)
+        elif options.heartbeat is not None:
+            looks.append(outlet.last_write + options.heartbeat)
+        return min(looks)
+
+    @staticmethod
+    def _is_over(since: float | None, limit: float | None, now: float) -> bool:
+        return since is not None and limit is not None and now >= since + limit

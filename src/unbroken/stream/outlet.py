@@ -1,0 +1,163 @@
+"""The writing side of a stream: one writer at a time on the server's `send`."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
+from typing import Any, Protocol
+
+from unbroken.servers import Connection
+from unbroken.stream.stepping import Trap, outlast
+
+__all__ = ["Message", "Outlet", "Send", "Watch"]
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+PIECE_BYTES = 64 * 1024
+"""The largest body message. Some servers bound what waits for a client by counting messages, not bytes."""
+
+BACKLOG_BYTES = 256 * 1024
+"""What may wait for a client inside a server that would take any amount, before the next write waits too."""
+BACKLOG_INTERVAL = 0.02
+"""Seconds between two looks at such a backlog: those servers have nothing that could be awaited instead."""
+
+
+class Watch(Protocol):
+    """Who is told how the writing goes."""
+
+    def write_waits(self) -> None:
+        """A write has begun to wait for the client (backpressure)."""
+        ...
+
+    def write_failed(self, error: BaseException) -> None:
+        """A write raised."""
+        ...
+
+
+class Outlet:
+    """Starts the response, writes its body, and ends it. To be used on its event loop only.
+
+    Writing is done by the pump, and beside it, while the pump waits in the
+    producer, by a task of its own for a heartbeat; the two never overlap.
+    """
+
+    __slots__ = (
+        "_aside", "_connection", "_preamble", "_send", "_start", "_trap", "_watch", "last_write", "sent_bytes", "shut",
+        "started_at", "waits_since",
+    )  # fmt: skip
+
+    def __init__(self, send: Send, start: Message, preamble: bytes, connection: Connection, watch: Watch) -> None:
+        self._send = send
+        self._start = start
+        self._preamble = preamble
+        self._connection = connection
+        self._watch = watch
+        self._aside: asyncio.Task[None] | None = None
+        self._trap: Trap = None
+        self.started_at: float | None = None
+        self.last_write = asyncio.get_running_loop().time()
+        self.waits_since: float | None = None
+        self.sent_bytes = 0
+        self.shut = False
+
+    @types.coroutine
+    def write(self, body: bytes) -> Generator[Trap, None, None]:
+        """Write `body`, starting the response if need be; nothing once it is shut. Outlasts cancellations."""
+        if self._aside is not None:
+            yield from outlast(self._aside)
+        yield from self._write(body)
+
+    @types.coroutine
+    def start(self) -> Generator[Trap, None, None]:
+        """Send the headers, and what stands before the first item."""
+        self.started_at = asyncio.get_running_loop().time()
+        yield from self._transmit(self._start)
+        if self._preamble:
+            yield from self._write(self._preamble)
+
+    @types.coroutine
+    def end(self) -> Generator[Trap, None, None]:
+        """End the body cleanly."""
+        yield from self.write(b"")
+        yield from self._transmit({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def write_aside(self, body: bytes) -> bool:
+        """Write `body` from a task of its own, and say whether it will: not while something else is being written."""
+        if self._aside is not None or self.waits_since is not None or self.shut:
+            return False
+        self._aside = asyncio.get_running_loop().create_task(self._write_aside(body))
+        return True
+
+    def close(self) -> None:
+        """Write nothing any more, and give up what is being written."""
+        self.shut = True
+        if self._trap is not None:
+            self._trap.cancel()
+
+    async def _write_aside(self, body: bytes) -> None:
+        try:
+            await self._write(body)
+        finally:
+            self._aside = None
+
+    @types.coroutine
+    def _write(self, body: bytes) -> Generator[Trap, None, None]:
+        if self.started_at is None:
+            yield from self.start()
+        for at in range(0, len(body), PIECE_BYTES):
+            piece = body[at : at + PIECE_BYTES]
+            yield from self._transmit({"type": "http.response.body", "body": piece, "more_body": True})
+            if self._connection.takes_any_amount:
+                yield from self._wait_for_backlog()
+
+    @types.coroutine
+    def _transmit(self, message: Message) -> Generator[Trap, None, None]:
+        if self.shut:
+            return
+        try:
+            step = self._send(message).__await__()
+            trap = next(step)
+        except StopIteration:
+            pass
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever send raises, nothing can be written
+            self._watch.write_failed(exc)
+            return
+        else:
+            if not (yield from self._transmit_slowly(step, trap)):
+                return
+        self.last_write = asyncio.get_running_loop().time()
+        self.sent_bytes += len(message.get("body", b""))
+
+    @types.coroutine
+    def _transmit_slowly(self, step: Iterator[Trap], trap: Trap) -> Generator[Trap, None, bool]:
+        """Wait until the server has taken a message, and say whether it did."""
+        self.waits_since = asyncio.get_running_loop().time()
+        self._watch.write_waits()
+        try:
+            while True:
+                self._trap = trap
+                if self.shut and trap is not None:
+                    trap.cancel()  # shut while the step before ran
+                yield from outlast(trap)
+                trap = next(step)
+        except StopIteration:
+            return True
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - as above
+            if not self.shut:
+                self._watch.write_failed(exc)
+            return False
+        finally:
+            self._trap = self.waits_since = None
+
+    @types.coroutine
+    def _wait_for_backlog(self) -> Generator[Trap, None, None]:
+        """Make up for a server without backpressure: wait until it has passed on most of what it was given."""
+        if self._connection.backlog_bytes() <= BACKLOG_BYTES:
+            return
+        self.waits_since = asyncio.get_running_loop().time()
+        self._watch.write_waits()
+        while not self.shut and self._connection.backlog_bytes() > BACKLOG_BYTES // 2:
+            yield from outlast(asyncio.ensure_future(asyncio.sleep(BACKLOG_INTERVAL)))
+        self.waits_since = None

@@ -1,0 +1,284 @@
+"""Driving an asynchronous generator: its items out, the end of its stream in.
+
+One task, the pump, makes every step of the generator, so that a cancel scope
+in its body may span yields. Where the generator stands when its stream ends
+decides how it is told:
+
+* at a `yield`: the exception is thrown there;
+* at an `await`: one native cancellation of the task, so that its cleanup may
+  await. An `OSError` thrown into an await would be taken for the failure of
+  whatever is awaited: swallowed by retries, wrapped by task groups and clients;
+* inside `while_connected()`: the same, and the scope turns it into the exception.
+
+Items are collected while the generator does not suspend and leave together when
+it does: no item ever waits for a later one, and a fast generator costs one write
+for many items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import types
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator
+from contextvars import ContextVar
+from time import monotonic
+from typing import Any, Protocol
+
+from unbroken.errors import StreamClosed
+from unbroken.stream.stepping import Trap, finish, outlast
+
+__all__ = ["AsyncProducer", "Producer", "Sink", "running_producer"]
+
+BATCH_BYTES = 16 * 1024
+BATCH_ITEMS = 128
+BATCH_SECONDS = 0.002
+"""A batch leaves at whichever bound it meets first. The last one is for a generator that computes between its items
+without ever suspending: it bounds how long a ready item, and every other task of the loop, waits for it."""
+
+DISCARD_EAGERLY = 32
+DISCARD_PAUSE = 0.01
+"""Seconds between two steps of a generator that goes on yielding to nobody, after the first 32: it may be a loop that
+swallows every exception, and it has `cleanup_timeout` left to burn the processor with."""
+
+
+running_producer: ContextVar[AsyncProducer] = ContextVar("unbroken_producer")
+"""The producer in whose generator this code runs."""
+
+
+class Sink(Protocol):
+    """Where a producer's items go, and what it must know of the stream."""
+
+    gone: bool
+    """The client takes nothing any more."""
+    discarded: int
+    """Items that came when it was gone."""
+
+    def write_items(self, body: bytes, items: int) -> Awaitable[None]:
+        """Hand `items` encoded items to the server."""
+        ...
+
+    def closing(self) -> StreamClosed | asyncio.CancelledError | None:
+        """Make the exception that tells the producer of the stream's end, or None while it is open."""
+        ...
+
+
+class Producer(Protocol):
+    """What an exchange drives. All methods are called on the event loop's thread."""
+
+    async def run(self) -> None:
+        """Produce to the end, or raise what the source raised."""
+        ...
+
+    def interrupt(self) -> None:
+        """Tell the source, once, that its stream ends. It may clean up."""
+        ...
+
+    def kill(self) -> None:
+        """End the source now. May be called again if it resists."""
+        ...
+
+
+class Scope(Protocol):
+    """A `while_connected()` that the generator is inside of."""
+
+    cancelled: bool
+
+
+class AsyncProducer:
+    """Drives one asynchronous iterable for one stream."""
+
+    __slots__ = (
+        "_encode", "_frames", "_generator", "_owed", "_task", "_untold", "_urgent", "_waiting", "killed", "scopes",
+        "sink",
+    )  # fmt: skip
+
+    def __init__(self, source: AsyncIterable[object], sink: Sink, encode: Callable[[Any], bytes]) -> None:
+        self._generator = source if inspect.isasyncgen(source) else _generate(source)
+        self.sink = sink
+        self._encode = encode
+        self._task: asyncio.Task[Any] | None = None
+        self._frames: list[bytes] = []
+        self._waiting = False
+        self._urgent = False  # one of the next three, or `sink.gone`, wants a look: a single test per item
+        self._untold = False
+        self._owed = False
+        self.killed = False
+        self.scopes: list[Scope] = []
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task that makes the generator's steps; None before and after."""
+        return self._task
+
+    async def run(self) -> None:
+        """Produce to the end, or raise what the generator raised."""
+        self._task = asyncio.current_task()
+        running_producer.set(self)
+        try:
+            await self._drive()
+        finally:
+            # The context refers to this producer and the task to the context: left in place, only the
+            # garbage collector would free the generator.
+            self._task = None
+
+    def interrupt(self) -> None:
+        """Tell the generator, once, that its stream ends."""
+        self._urgent = self._untold = True
+        if self._waiting and self._task is not None:
+            self._cancel(self._task)
+
+    def kill(self) -> None:
+        """Cancel the generator for good, or close it at its next yield."""
+        self._urgent = self.killed = True
+        if self._waiting and self._task is not None:
+            self._task.cancel()
+
+    def _cancel(self, task: asyncio.Task[Any]) -> None:
+        self._untold = False
+        if self.scopes:
+            self.scopes[-1].cancelled = True
+        task.cancel()
+
+    @types.coroutine
+    def _drive(self) -> Generator[Trap, None, None]:  # noqa: C901 - the hot loop: a call per item is a tenth of its cost
+        encode, advance, frames = self._encode, self._generator.__anext__, self._frames
+        size, leave_at = 0, 0.0
+        thrown: BaseException | None = None
+        try:
+            while True:
+                # `__anext__()` and `athrow()` are stepped by hand: whether the generator suspends is what decides.
+                step: Any = advance() if thrown is None else self._generator.athrow(thrown)
+                thrown = None
+                try:
+                    trap = step.send(None)
+                except StopIteration as ready:
+                    item = ready.value
+                else:
+                    item = yield from self._wait(step, trap)
+                if not frames:
+                    size, leave_at = 0, monotonic() + BATCH_SECONDS
+                try:
+                    frame = encode(item)
+                except Exception as exc:  # noqa: BLE001 - whatever it is, the yield that gave the item is to blame
+                    thrown = exc
+                else:
+                    frames.append(frame)
+                    size += len(frame)
+                    if size >= BATCH_BYTES or len(frames) >= BATCH_ITEMS or monotonic() >= leave_at:
+                        yield from self._leave()
+                        yield from self._turn()
+                if self._urgent:
+                    thrown = (yield from self._attend()) or thrown
+        except (StopAsyncIteration, _Closed):
+            yield from self._leave()
+        except GeneratorExit:
+            raise
+        except BaseException:
+            # What was yielded before an exception is delivered before it.
+            yield from self._leave()
+            raise
+
+    @types.coroutine
+    def _leave(self) -> Generator[Trap, None, None]:
+        if self._frames:
+            body, items = b"".join(self._frames), len(self._frames)
+            self._frames.clear()
+            before = self._cancellations()
+            yield from self.sink.write_items(body, items)  # type: ignore[misc] # a types.coroutine: both kinds
+            self._note_cancellations(before)
+
+    @types.coroutine
+    def _turn(self) -> Generator[Trap, None, None]:
+        """Give the loop a turn: a generator that never awaits would starve it, and miss its client's leaving."""
+        before = self._cancellations()
+        yield from outlast(None)
+        self._note_cancellations(before)
+
+    @types.coroutine
+    def _wait(self, step: Any, trap: Trap) -> Generator[Trap, None, Any]:
+        """Send what there is, then let the generator wait for `trap`."""
+        if self._frames:
+            yield from self._leave()
+        if self._urgent:
+            self._catch_up()
+        self._waiting = True
+        try:
+            return (yield from finish(step, trap))
+        finally:
+            self._waiting = False
+
+    def _catch_up(self) -> None:
+        """Cancel a wait that begins when the reason to cancel it is already there.
+
+        Cancelling the running task reaches it at its next suspension, which is this wait.
+        """
+        task = self._task
+        assert task is not None
+        if self.killed:
+            task.cancel()
+        elif self._untold:
+            self._cancel(task)
+        elif self._owed:
+            self._owed = False
+            task.cancel()
+            task.uncancel()  # its owner has counted it already
+
+    @types.coroutine
+    def _attend(self) -> Generator[Trap, None, BaseException | None]:
+        """Look after what became urgent while the generator stands at a yield."""
+        yield from self._leave()
+        if self.killed:
+            yield from self._close()
+            raise _Closed
+        if self._untold:
+            self._untold = False
+            return self.sink.closing()
+        if self._owed:
+            self._owed = False
+            return asyncio.CancelledError()
+        if self.sink.gone:
+            yield from self._pause()
+        else:
+            self._urgent = self.sink.closing() is not None
+        return None
+
+    @types.coroutine
+    def _pause(self) -> Generator[Trap, None, None]:
+        if self.sink.discarded <= DISCARD_EAGERLY:
+            yield from self._turn()
+        else:
+            yield from outlast(asyncio.ensure_future(asyncio.sleep(DISCARD_PAUSE)))
+
+    @types.coroutine
+    def _close(self) -> Generator[Trap, None, None]:
+        self._waiting = True
+        try:
+            yield from self._generator.aclose().__await__()
+        finally:
+            self._waiting = False
+
+    def _cancellations(self) -> int:
+        return self._task.cancelling() if self._task is not None else 0
+
+    def _note_cancellations(self, before: int) -> None:
+        # Somebody whose scope spans the yield (a timeout in the generator's body) cancelled the task while it
+        # was ours. It is passed on to the generator, where that scope stands.
+        if self._cancellations() > before:
+            self._urgent = self._owed = True
+
+
+class _Closed(Exception):  # noqa: N818 - not an error: the generator was closed by us, and its loop is left
+    pass
+
+
+async def _generate(source: AsyncIterable[object]) -> AsyncGenerator[object, None]:
+    """Give any asynchronous iterable the shape that can be thrown into and closed."""
+    iterator = aiter(source)
+    try:
+        async for item in iterator:
+            yield item
+    finally:
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()

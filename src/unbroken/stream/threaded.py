@@ -1,0 +1,131 @@
+"""Driving a synchronous iterable: every step in a worker thread, the end of its stream included."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+
+from unbroken.stream.producer import Sink
+
+__all__ = ["ThreadedProducer"]
+
+logger = logging.getLogger("unbroken")
+
+THREADS = 100
+"""Worker threads that the synchronous streams of one event loop may occupy at once. They are not taken from anyio's
+40, which serve the application's synchronous endpoints: a stream that blocks holds its thread as long as it lasts.
+Further streams wait for a thread; their heartbeats go on meanwhile."""
+
+DISCARD_EAGERLY = 32
+DISCARD_PAUSE = 0.01
+"""Seconds between two steps of a generator that goes on yielding to nobody, after the first 32."""
+
+END = object()
+"""What a step gives when there is nothing more: a StopIteration cannot travel through a future."""
+
+_limiter: RunVar[anyio.CapacityLimiter] = RunVar("unbroken_threads")
+
+
+class ThreadedProducer:
+    """Drives one synchronous iterable for one stream.
+
+    A thread cannot be interrupted: a `next()` in flight is waited for, and where
+    nobody waits any more, the same thread closes the generator behind it.
+    """
+
+    __slots__ = ("_encode", "_iterator", "_killed", "_sink", "_source", "_task", "_untold")
+
+    def __init__(self, source: Iterable[object], sink: Sink, encode: Callable[[Any], bytes]) -> None:
+        self._source = source
+        self._sink = sink
+        self._encode = encode
+        self._iterator: Iterator[object] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._untold = False
+        self._killed = False
+
+    async def run(self) -> None:
+        """Produce to the end, or raise what the generator raised."""
+        self._task = asyncio.current_task()
+        thrown: BaseException | None = None
+        try:
+            while (item := await self._in_thread(self._advance, thrown)) is not END:
+                thrown = await self._take(item) or self._to_tell()
+        except asyncio.CancelledError:
+            self._killed = True
+            raise
+        finally:
+            self._task = None
+            if self._killed:
+                # On no loop's time: whoever cancelled this task will not wait for another of its awaits.
+                asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def interrupt(self) -> None:
+        """Have the stream's end raised at the yield that the generator comes to next, or stands at."""
+        self._untold = True
+
+    def kill(self) -> None:
+        """Wait no longer: close the generator, by its own thread if that is still inside of it."""
+        self._killed = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _take(self, item: object) -> Exception | None:
+        """Encode and write an item; what cannot be encoded is for the yield that gave it."""
+        try:
+            frame = self._encode(item)
+        except Exception as exc:  # noqa: BLE001
+            return exc
+        await self._sink.write_items(frame, 1)
+        if self._sink.discarded > DISCARD_EAGERLY:
+            await asyncio.sleep(DISCARD_PAUSE)
+        return None
+
+    def _to_tell(self) -> BaseException | None:
+        if not self._untold:
+            return None
+        self._untold = False
+        return self._sink.closing()
+
+    async def _in_thread(self, function: Callable[..., object], *arguments: object) -> object:
+        limiter = _limiter.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(THREADS)
+            _limiter.set(limiter)
+        return await anyio.to_thread.run_sync(function, *arguments, limiter=limiter)
+
+    # In a worker thread, one at a time.
+
+    def _advance(self, thrown: BaseException | None) -> object:
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._source)
+            return next(self._iterator) if thrown is None else self._throw(self._iterator, thrown)
+        except StopIteration:
+            return END
+        finally:
+            if self._killed:
+                self._close()
+
+    def _throw(self, iterator: Iterator[object], thrown: BaseException) -> object:
+        if hasattr(iterator, "throw"):
+            return iterator.throw(thrown)  # a generator's
+        self._close()
+        return END
+
+    def _close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        try:
+            if close is not None:
+                close()
+        except ValueError:
+            # "generator already executing": its thread sees `_killed` when it comes out of there, and closes it.
+            logger.debug("a generator is left to its thread")
+        except Exception:
+            logger.exception("the cleanup of a stream's generator failed")
