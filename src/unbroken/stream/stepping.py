@@ -63,6 +63,9 @@ def finish(step: Iterator[Trap], trap: Trap) -> Generator[Trap, None, Any]:
             step.close()  # type: ignore[attr-defined]
             raise
         except BaseException as exc:  # noqa: BLE001 - a cancellation is for the step, whatever it is
-            trap = step.throw(exc)  # type: ignore[attr-defined]
+            try:
+                trap = step.throw(exc)  # type: ignore[attr-defined]
+            except StopIteration as ready:
+                return ready.value
         else:
             return (yield from step)
