@@ -6,28 +6,33 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
-from unbroken.servers import connection_of, detect_dead_peers, forget_dead_peers
+from unbroken.servers import connection_of, detect_dead_peers, forget_dead_peers, tcp
 from unbroken.servers.tcp import TcpConnection, is_established
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds sockets through /proc")
 
 
 @pytest.fixture
-def listening() -> Iterator[socket.socket]:
-    """Give a listening socket, and undo what a test had set."""
+def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Give a listening socket, look for sockets as often as asked, and undo what a test had set."""
+    monkeypatch.setattr(tcp, "RESCAN_INTERVAL", 0.0)
     with closing(socket.create_server(("127.0.0.1", 0))) as sock:
         yield sock
         forget_dead_peers()
 
 
-def connect(listening: socket.socket) -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a connection to it: the client's, the server's."""
-    client = socket.create_connection(listening.getsockname())
-    return client, listening.accept()[0]
+@contextmanager
+def connected(listening: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Give both ends of a connection to it: the client's, the server's."""
+    with (
+        closing(socket.create_connection(listening.getsockname())) as client,
+        closing(listening.accept()[0]) as accepted,
+    ):
+        yield client, accepted
 
 
 def scope_of(accepted: socket.socket, **more: object) -> dict[str, object]:
@@ -48,16 +53,16 @@ def options(sock: socket.socket) -> tuple[int, int, int, int, int]:
 
 def test_both_options_are_set_and_inherited(listening: socket.socket) -> None:
     """The connection that asked, the listening socket, and every connection accepted from then on have both."""
-    with closing(connect(listening)[1]) as first:
+    with connected(listening) as (_, first):
         assert detect_dead_peers(scope_of(first), 12.0)
-        with closing(connect(listening)[1]) as second:
+        with connected(listening) as (_, second):
             for sock in (first, listening, second):
                 assert options(sock) == (1, 6, 2, 3, 12_000)
 
 
 def test_the_smallest_timeout_holds_and_all_is_undone(listening: socket.socket) -> None:
     """A larger one changes nothing, a smaller one wins; forgetting puts the listening socket back."""
-    with closing(connect(listening)[1]) as accepted:
+    with connected(listening) as (_, accepted):
         scope = scope_of(accepted)
         detect_dead_peers(scope, 12.0)
         detect_dead_peers(scope, 30.0)
@@ -71,7 +76,7 @@ def test_the_smallest_timeout_holds_and_all_is_undone(listening: socket.socket) 
 def test_what_the_operator_has_set_is_kept(listening: socket.socket) -> None:
     """A socket with a TCP_USER_TIMEOUT of its own is left alone."""
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5_000)
-    with closing(connect(listening)[1]) as accepted:
+    with connected(listening) as (_, accepted):
         detect_dead_peers(scope_of(accepted), 12.0)
         assert options(listening)[4] == 5_000
 
@@ -82,55 +87,52 @@ def test_a_server_that_is_not_on_tcp_is_left_alone(server: object) -> None:
     assert not detect_dead_peers({"server": server}, 12.0)
 
 
-def test_a_connection_is_alive_until_either_side_closes(listening: socket.socket) -> None:
+@pytest.mark.parametrize("leave", ["fin", "rst", "own close"])
+def test_a_connection_is_alive_until_either_side_closes(listening: socket.socket, leave: str) -> None:
     """FIN, RST and the server's own close are all seen at the socket, without reading from it."""
-    for leave in ("fin", "rst", "own"):
-        client, accepted = connect(listening)
+    with connected(listening) as (client, accepted):
         connection = TcpConnection(scope_of(accepted))
         assert connection.is_alive()
         if leave == "rst":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        (accepted if leave == "own" else client).close()
-        assert not connection.is_alive(), leave
-        client.close()
-        accepted.close()
+        (accepted if leave == "own close" else client).close()
+        assert not connection.is_alive()
 
 
 def test_a_descriptor_that_is_used_again_is_not_taken_for_the_connection(listening: socket.socket) -> None:
     """A later socket with the same number is another socket."""
-    client, accepted = connect(listening)
-    connection = TcpConnection(scope_of(accepted))
-    assert connection.is_alive()
-    number = accepted.fileno()
-    accepted.close()
-    with closing(client), closing(connect(listening)[1]) as other:
-        assert number in (other.fileno(), client.fileno(), number)
-        assert not connection.is_alive()
-        connection.abort()
-        assert is_established(other.fileno())
+    with connected(listening) as (_, accepted):
+        connection = TcpConnection(scope_of(accepted))
+        assert connection.is_alive()
+        number = accepted.fileno()
+        accepted.close()
+        with connected(listening) as (client, other):
+            assert number in (client.fileno(), other.fileno())
+            assert not connection.is_alive()
+            connection.abort()
+            assert is_established(other.fileno())
 
 
 def test_abort_resets_a_connection_whose_client_reads_nothing(listening: socket.socket) -> None:
     """What is unsent is dropped: the client sees a reset once the server closes the socket."""
-    client, accepted = connect(listening)
-    accepted.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        while True:
-            accepted.send(b"x" * 65536)
-    TcpConnection(scope_of(accepted)).abort()
-    with pytest.raises(BrokenPipeError):
-        accepted.send(b"x")
-    accepted.close()
-    client.settimeout(5)
-    with closing(client), pytest.raises(ConnectionResetError):
-        while client.recv(65536):
-            pass
+    with connected(listening) as (client, accepted):
+        accepted.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                accepted.send(b"x" * 65536)
+        TcpConnection(scope_of(accepted)).abort()
+        with pytest.raises(BrokenPipeError):
+            accepted.send(b"x")
+        accepted.close()
+        client.settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            while client.recv(65536):
+                pass
 
 
 def test_a_connection_that_cannot_be_found_is_taken_for_alive(listening: socket.socket) -> None:
     """A rewritten client address (proxy headers) leads nowhere; nothing is done to anybody."""
-    client, accepted = connect(listening)
-    with closing(client), closing(accepted):
+    with connected(listening) as (_, accepted):
         for scope in (
             scope_of(accepted, client=("203.0.113.9", 0)),
             scope_of(accepted, client=None),

@@ -188,7 +188,7 @@ def test_max_age_ends_a_silent_stream_in_good_order() -> None:
 
 
 def test_a_farewell_has_the_cleanup_timeout() -> None:
-    """A generator that goes on yielding after ServerClosing is closed when its time is over, and the body still ends."""
+    """A generator that goes on yielding after ServerClosing is closed when its time is over; the body still ends."""
 
     async def talkative() -> AsyncIterator[str]:
         while True:

@@ -28,7 +28,7 @@ async def leave_after(app: Recorded, events: int = 1) -> None:
 
 
 def test_a_busy_generator_gets_the_exception_at_its_yield() -> None:
-    """`except ConnectionResetError` around the yield of a loop that never awaits fires once, and its cleanup may await."""
+    """`except ConnectionResetError` around the yield of a loop without awaits fires once, and its cleanup may await."""
     seen: list[object] = []
 
     async def busy() -> AsyncIterator[str]:
@@ -183,7 +183,7 @@ WAITS = [
 
 @pytest.mark.parametrize("wait", WAITS, ids=lambda wait: wait.__name__.strip("_"))
 def test_any_wait_inside_a_scope_ends_in_the_exception(wait: Callable[[], Any]) -> None:
-    """Whatever a generator waits for inside `while_connected()`, it gets ClientDisconnected, and leaves no task behind."""
+    """Whatever a generator waits for inside `while_connected()`, it gets ClientDisconnected and leaves no task."""
     seen: list[object] = []
     left: list[asyncio.Task[Any]] = []
 
@@ -477,7 +477,7 @@ def test_cancellation_from_outside_stays_cancellation() -> None:
 
 
 def test_an_anyio_scope_around_the_response_does_not_break_cleanup() -> None:
-    """anyio re-delivers a cancellation at every await of the task it cancels; the generator's cleanup still awaits."""
+    """A scope re-delivers its cancellation at every await of the task; the generator's cleanup still awaits."""
     cleaned: list[bool] = []
 
     async def generator() -> AsyncIterator[str]:

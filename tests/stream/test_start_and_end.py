@@ -41,11 +41,12 @@ async def items(*values: object) -> AsyncIterator[object]:
 
 def test_every_kind_of_item_is_encoded() -> None:
     """Text is data, an event is what it says, bytes are a frame, anything else is JSON."""
-    app = Recorded(items("text", ServerSentEvent("d", event="e", id="1"), b"data: frame\n\n", {"a": [1, None]}, None, 7))
+    app = Recorded(
+        items("text", ServerSentEvent("d", event="e", id="1"), b"data: frame\n\n", {"a": [1, None]}, None, 7)
+    )
     stream = read(app)
     assert stream.received == (
-        b"data: text\n\nid: 1\nevent: e\ndata: d\n\ndata: frame\n\ndata: "
-        + b'{"a":[1,null]}\n\ndata: null\n\ndata: 7\n\n'
+        b'data: text\n\nid: 1\nevent: e\ndata: d\n\ndata: frame\n\ndata: {"a":[1,null]}\n\ndata: null\n\ndata: 7\n\n'
     )
     assert stream.ended is StreamEnd.COMPLETE
     assert (app.record.reason, app.record.events, app.record.error) == (CloseReason.COMPLETED, 6, None)
@@ -183,7 +184,7 @@ def test_an_exception_group_of_the_producer_is_an_error() -> None:
 
 
 def test_a_cancellation_from_nowhere_is_an_error() -> None:
-    """A generator that raises CancelledError unasked has failed: it does not look like a finished or cancelled stream."""
+    """A generator that raises CancelledError unasked has failed: it looks neither finished nor cancelled."""
     app = Recorded(items("a", asyncio.CancelledError()))
     stream = read(app)
     assert isinstance(stream.error, RuntimeError)
@@ -191,7 +192,7 @@ def test_a_cancellation_from_nowhere_is_an_error() -> None:
 
 
 def test_text_that_looks_like_a_frame_is_data_and_is_warned_of() -> None:
-    """`yield "data: x\\n\\n"` in the main API is data, with a warning that names the ways out."""
+    r"""`yield "data: x\n\n"` in the main API is data, with a warning that names the ways out."""
 
     async def generator() -> AsyncIterator[str]:
         yield "data: x\n\n"

@@ -94,18 +94,18 @@ class TcpConnection:
         """Do nothing: an exception breaks the body on HTTP/1.1 servers that are not known to differ."""
 
     def _shut(self, how: int, linger: bytes) -> None:
-        descriptor = self._descriptor()
+        descriptor = self._descriptor(at_any_cost=True)
         if descriptor is not None and descriptor != GONE:
             with suppress(OSError), _borrowed(descriptor) as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 sock.shutdown(how)
 
-    def _descriptor(self) -> int | None:
+    def _descriptor(self, *, at_any_cost: bool = False) -> int | None:
         """Return its descriptor, `GONE` if it has been closed, or None if it is not known."""
         if self._addresses is None or sys.platform != "linux":
             return None
         if self._found is None:
-            self._found = _table.find(self._addresses)
+            self._found = _table.find(self._addresses, at_any_cost=at_any_cost)
         if self._found is None:
             return None
         descriptor, identity = self._found
@@ -133,11 +133,11 @@ class _Table:
         self._known: dict[tuple[Address, Address], tuple[int, str]] = {}
         self._looked = float("-inf")
 
-    def find(self, addresses: tuple[Address, Address]) -> tuple[int, str] | None:
+    def find(self, addresses: tuple[Address, Address], *, at_any_cost: bool) -> tuple[int, str] | None:
         found = self._known.get(addresses)
         if found is not None and _identity(found[0]) == found[1]:
             return found
-        if time.monotonic() < self._looked + RESCAN_INTERVAL:
+        if time.monotonic() < self._looked + RESCAN_INTERVAL and not at_any_cost:
             return None
         self._look()
         return self._known.get(addresses)
