@@ -49,6 +49,7 @@ async def ticking() -> AsyncIterator[str]:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.skipif(RELEASE < (0, 15), reason="BaseHTTPMiddleware takes the disconnect for itself before 0.15")
 @pytest.mark.parametrize("middleware", [(), (Middleware(Pass),), (Middleware(Pass), Middleware(Pass))])
 def test_the_disconnect_arrives_under_base_http_middleware(middleware: tuple[Middleware, ...]) -> None:
     """However many of them lie around the route, the generator gets its exception and can clean up."""
@@ -112,7 +113,8 @@ def test_under_base_http_middleware_only_the_event_tells_of_an_error() -> None:
     assert asyncio.run(main(bare)) == (expected, StreamEnd.TRUNCATED)
     received, ended = asyncio.run(main(wrapped))
     assert received == expected
-    assert ended is StreamEnd.COMPLETE
+    # Before 1.0 the middleware was torn down before it could send its own end of the body.
+    assert ended is (StreamEnd.COMPLETE if RELEASE >= (1, 0) else StreamEnd.TRUNCATED)
 
 
 @pytest.mark.skipif(RELEASE < (0, 46), reason="Starlette compresses, and so buffers, event streams before 0.46")
