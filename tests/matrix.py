@@ -77,9 +77,9 @@ def run(combination: Combination) -> bool:
     if not python.exists():
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([combination.python, "-m", "venv", home], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", ROOT]
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", str(ROOT)]
     subprocess.run([*install, *TOOLS, *combination.packages], check=True)
-    test = [python, "-m", "pytest", "-q", "-m", "core", "-p", "no:cacheprovider", *CORE]
+    test = [str(python), "-m", "pytest", "-q", "-m", "core", "-p", "no:cacheprovider", *CORE]
     return subprocess.run(test, cwd=ROOT, check=False).returncode == 0
 
 

@@ -16,14 +16,14 @@ fastapi = pytest.importorskip("fastapi")
 pytestmark = pytest.mark.core
 
 
-def application(generator: Any, records: list[StreamRecord], dependency: Any = lambda: None) -> Any:
+def application(generator: Any, records: list[StreamRecord]) -> Any:
     """Return a FastAPI application with one streaming route."""
     app = fastapi.FastAPI()
 
-    @app.get("/events")
-    async def events(held: Any = fastapi.Depends(dependency)) -> Any:
+    async def events() -> Any:
         return EventSourceResponse(generator(), on_close=records.append)
 
+    app.get("/events")(events)
     return app
 
 

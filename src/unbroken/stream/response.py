@@ -131,10 +131,10 @@ class EventSourceResponse(Response):
         if scope["method"] == "HEAD":
             await send(start)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        if self.options.dead_peer_timeout is not None:
-            detect_dead_peers(scope, self.options.dead_peer_timeout)
-        await self._stream(scope, start, receive, send)
+        else:
+            if self.options.dead_peer_timeout is not None:
+                detect_dead_peers(scope, self.options.dead_peer_timeout)
+            await self._stream(scope, start, receive, send)
         if self.background is not None:
             await self.background()
 
