@@ -19,7 +19,7 @@ from unbroken.errors import ClientDisconnected, CloseReason, ServerClosing, Stre
 from unbroken.observe import Cleanup, logger
 from unbroken.servers import Connection
 from unbroken.stream.options import StreamOptions
-from unbroken.stream.outlet import Message, Outlet, Send
+from unbroken.stream.outlet import Message, Outlet, Rest, Send
 from unbroken.stream.producer import Producer
 from unbroken.stream.stepping import Trap
 from unbroken.stream.wheel import current_wheel
@@ -196,13 +196,19 @@ class Exchange:
             return
         if self.reason is CloseReason.PRODUCER_ERROR:
             if self._outlet.started_at is not None:
-                yield from self._outlet.write(encode_control("stream-error", {"reason": self.reason}))
+                yield from self._write(encode_control("stream-error", {"reason": self.reason}))
             return
         if self.reason is not None:
-            yield from self._outlet.write(encode_control("stream-end", {"reason": self.reason}))
+            yield from self._write(encode_control("stream-end", {"reason": self.reason}))
         yield from self._outlet.end()
         if self.reason is None:
             self.reason = CloseReason.COMPLETED
+
+    @types.coroutine
+    def _write(self, body: bytes) -> Generator[Trap, None, None]:
+        rest = self._outlet.write(body)
+        if rest is not None:
+            yield from rest  # type: ignore[misc] # a types.coroutine is both
 
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and (exc := pump.exception()) is not None:
@@ -217,11 +223,20 @@ class Exchange:
 
     # What the producer sees of us.
 
-    @types.coroutine
-    def write_items(self, body: bytes, items: int) -> Generator[Trap, None, None]:
+    def write_items(self, body: bytes, items: int) -> Rest:
         """Hand `items` encoded items to the server, or count them as discarded when the client is gone."""
-        if not self.gone:
-            yield from self._outlet.write(body)
+        rest = None if self.gone else self._outlet.write(body)
+        if rest is not None:
+            return self._write_rest(rest, items)
+        self._count(items)
+        return None
+
+    @types.coroutine
+    def _write_rest(self, rest: Awaitable[None], items: int) -> Generator[Trap, None, None]:
+        yield from rest  # type: ignore[misc] # a types.coroutine is both
+        self._count(items)
+
+    def _count(self, items: int) -> None:
         if self.gone:
             self.discarded += items
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from unbroken.errors import ConfigurationError
 from unbroken.wire import HEARTBEAT, ServerSentEvent, encode
@@ -25,6 +26,7 @@ class StreamOptions:
     dead_peer_timeout: float | None
 
     @classmethod
+    @lru_cache(maxsize=256, typed=True)  # one for all streams with the same arguments; typed, or True would pass as 1
     def checked(
         cls,
         *,

@@ -10,10 +10,13 @@ from typing import Any, Protocol
 from unbroken.servers import Connection
 from unbroken.stream.stepping import Trap, outlast
 
-__all__ = ["Message", "Outlet", "Send", "Watch"]
+__all__ = ["Message", "Outlet", "Rest", "Send", "Watch"]
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
+
+Rest = Awaitable[None] | None
+"""What of a write is still to be awaited, or None if all of it is done."""
 
 PIECE_BYTES = 64 * 1024
 """The largest body message. Some servers bound what waits for a client by counting messages, not bytes."""
@@ -44,8 +47,8 @@ class Outlet:
     """
 
     __slots__ = (
-        "_aside", "_connection", "_preamble", "_send", "_start", "_trap", "_watch", "last_write", "sent_bytes", "shut",
-        "started_at", "waits_since",
+        "_aside", "_connection", "_preamble", "_send", "_start", "_takes_any_amount", "_time", "_trap", "_watch",
+        "last_write", "sent_bytes", "shut", "started_at", "waits_since",
     )  # fmt: skip
 
     def __init__(self, send: Send, start: Message, preamble: bytes, connection: Connection, watch: Watch) -> None:
@@ -54,33 +57,39 @@ class Outlet:
         self._preamble = preamble
         self._connection = connection
         self._watch = watch
+        self._takes_any_amount = connection.takes_any_amount
+        self._time = asyncio.get_running_loop().time  # asking for the loop costs a system call on Python 3.11
         self._aside: asyncio.Task[None] | None = None
         self._trap: Trap = None
         self.started_at: float | None = None
-        self.last_write = asyncio.get_running_loop().time()
+        self.last_write = self._time()
         self.waits_since: float | None = None
         self.sent_bytes = 0
         self.shut = False
 
-    @types.coroutine
-    def write(self, body: bytes) -> Generator[Trap, None, None]:
-        """Write `body`, starting the response if need be; nothing once it is shut. Outlasts cancellations."""
-        if self._aside is not None:
-            yield from outlast(self._aside)
-        yield from self._write(body)
+    def write(self, body: bytes) -> Rest:
+        """Write `body`, starting the response if need be; nothing once it is shut.
+
+        A write that need not wait is done when this returns None: most are, and
+        then cost no coroutine. What is returned else must be awaited; it outlasts cancellations.
+        """
+        if self._aside is not None or self.started_at is None or len(body) > PIECE_BYTES or self._takes_any_amount:
+            return self._write_in_turn(body)
+        return self._give({"type": "http.response.body", "body": body, "more_body": True})
 
     @types.coroutine
     def start(self) -> Generator[Trap, None, None]:
         """Send the headers, and what stands before the first item."""
-        self.started_at = asyncio.get_running_loop().time()
-        yield from self._transmit(self._start)
+        self.started_at = self._time()
+        start, self._start = self._start, {}  # many idle streams need not each keep their headers
+        yield from self._transmit(start)
         if self._preamble:
-            yield from self._write(self._preamble)
+            yield from self._write_pieces(self._preamble)
 
     @types.coroutine
     def end(self) -> Generator[Trap, None, None]:
         """End the body cleanly."""
-        yield from self.write(b"")
+        yield from self._write_in_turn(b"")
         yield from self._transmit({"type": "http.response.body", "body": b"", "more_body": False})
 
     def write_aside(self, body: bytes) -> bool:
@@ -98,42 +107,52 @@ class Outlet:
 
     async def _write_aside(self, body: bytes) -> None:
         try:
-            await self._write(body)
+            await self._write_pieces(body)
         finally:
             self._aside = None
 
     @types.coroutine
-    def _write(self, body: bytes) -> Generator[Trap, None, None]:
+    def _write_in_turn(self, body: bytes) -> Generator[Trap, None, None]:
+        if self._aside is not None:
+            yield from outlast(self._aside)
+        yield from self._write_pieces(body)
+
+    @types.coroutine
+    def _write_pieces(self, body: bytes) -> Generator[Trap, None, None]:
         if self.started_at is None:
             yield from self.start()
         for at in range(0, len(body), PIECE_BYTES):
             piece = body[at : at + PIECE_BYTES]
             yield from self._transmit({"type": "http.response.body", "body": piece, "more_body": True})
-            if self._connection.takes_any_amount:
+            if self._takes_any_amount:
                 yield from self._wait_for_backlog()
 
     @types.coroutine
     def _transmit(self, message: Message) -> Generator[Trap, None, None]:
+        rest = self._give(message)
+        if rest is not None:
+            yield from rest  # type: ignore[misc] # a types.coroutine is both
+
+    def _give(self, message: Message) -> Rest:
+        """Step the server's `send` once; on most servers that is all of it while there is room in their buffer."""
         if self.shut:
-            return
+            return None
         try:
             step = self._send(message).__await__()
             trap = next(step)
         except StopIteration:
-            pass
+            self.last_write = self._time()
+            self.sent_bytes += len(message.get("body", b""))
+            return None
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever send raises, nothing can be written
             self._watch.write_failed(exc)
-            return
-        else:
-            if not (yield from self._transmit_slowly(step, trap)):
-                return
-        self.last_write = asyncio.get_running_loop().time()
-        self.sent_bytes += len(message.get("body", b""))
+            return None
+        return self._give_slowly(message, step, trap)
 
     @types.coroutine
-    def _transmit_slowly(self, step: Iterator[Trap], trap: Trap) -> Generator[Trap, None, bool]:
-        """Wait until the server has taken a message, and say whether it did."""
-        self.waits_since = asyncio.get_running_loop().time()
+    def _give_slowly(self, message: Message, step: Iterator[Trap], trap: Trap) -> Generator[Trap, None, None]:
+        """Wait until the server has taken the message."""
+        self.waits_since = self._time()
         self._watch.write_waits()
         try:
             while True:
@@ -143,11 +162,11 @@ class Outlet:
                 yield from outlast(trap)
                 trap = next(step)
         except StopIteration:
-            return True
+            self.last_write = self._time()
+            self.sent_bytes += len(message.get("body", b""))
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - as above
             if not self.shut:
                 self._watch.write_failed(exc)
-            return False
         finally:
             self._trap = self.waits_since = None
 
@@ -156,7 +175,7 @@ class Outlet:
         """Make up for a server without backpressure: wait until it has passed on most of what it was given."""
         if self._connection.backlog_bytes() <= BACKLOG_BYTES:
             return
-        self.waits_since = asyncio.get_running_loop().time()
+        self.waits_since = self._time()
         self._watch.write_waits()
         while not self.shut and self._connection.backlog_bytes() > BACKLOG_BYTES // 2:
             yield from outlast(asyncio.ensure_future(asyncio.sleep(BACKLOG_INTERVAL)))

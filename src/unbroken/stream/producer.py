@@ -26,7 +26,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from unbroken.errors import StreamClosed
-from unbroken.stream.stepping import Trap, finish, outlast
+from unbroken.stream.stepping import Trap, outlast
 
 __all__ = ["AsyncProducer", "Producer", "Sink", "running_producer"]
 
@@ -54,8 +54,8 @@ class Sink(Protocol):
     discarded: int
     """Items that came when it was gone."""
 
-    def write_items(self, body: bytes, items: int) -> Awaitable[None]:
-        """Hand `items` encoded items to the server."""
+    def write_items(self, body: bytes, items: int) -> Awaitable[None] | None:
+        """Hand `items` encoded items to the server; what is returned is still to be awaited."""
         ...
 
     def closing(self) -> StreamClosed | asyncio.CancelledError | None:
@@ -66,7 +66,7 @@ class Sink(Protocol):
 class Producer(Protocol):
     """What an exchange drives. All methods are called on the event loop's thread."""
 
-    async def run(self) -> None:
+    def run(self) -> Awaitable[None]:
         """Produce to the end, or raise what the source raised."""
         ...
 
@@ -111,16 +111,11 @@ class AsyncProducer:
         """The task that makes the generator's steps; None before and after."""
         return self._task
 
-    async def run(self) -> None:
-        """Produce to the end, or raise what the generator raised."""
+    def run(self) -> Awaitable[None]:
+        """Produce to the end, or raise what the generator raised. To be awaited at once, by the task that calls it."""
         self._task = asyncio.current_task()
         running_producer.set(self)
-        try:
-            await self._drive()
-        finally:
-            # The context refers to this producer and the task to the context: left in place, only the
-            # garbage collector would free the generator.
-            self._task = None
+        return self._drive()
 
     def interrupt(self) -> None:
         """Tell the generator, once, that its stream ends."""
@@ -156,13 +151,13 @@ class AsyncProducer:
                     item = ready.value
                 else:
                     item = yield from self._wait(step, trap)
-                if not frames:
-                    size, leave_at = 0, monotonic() + BATCH_SECONDS
                 try:
                     frame = encode(item)
                 except Exception as exc:  # noqa: BLE001 - whatever it is, the yield that gave the item is to blame
                     thrown = exc
                 else:
+                    if not frames:
+                        size, leave_at = 0, monotonic() + BATCH_SECONDS
                     frames.append(frame)
                     size += len(frame)
                     if size >= BATCH_BYTES or len(frames) >= BATCH_ITEMS or monotonic() >= leave_at:
@@ -178,15 +173,32 @@ class AsyncProducer:
             # What was yielded before an exception is delivered before it.
             yield from self._leave()
             raise
+        finally:
+            # The context refers to this producer and the task to the context: left in place, only the
+            # garbage collector would free the generator.
+            self._task = None
 
     @types.coroutine
     def _leave(self) -> Generator[Trap, None, None]:
-        if self._frames:
-            body, items = b"".join(self._frames), len(self._frames)
-            self._frames.clear()
-            before = self._cancellations()
-            yield from self.sink.write_items(body, items)  # type: ignore[misc] # a types.coroutine: both kinds
-            self._note_cancellations(before)
+        rest = self._hand_over()
+        if rest is not None:
+            yield from self._outlast(rest)
+
+    def _hand_over(self) -> Awaitable[None] | None:
+        """Give the sink what has been collected, and return what of that is still to be awaited."""
+        frames = self._frames
+        if not frames:
+            return None
+        items = len(frames)
+        body = frames[0] if items == 1 else b"".join(frames)
+        frames.clear()
+        return self.sink.write_items(body, items)
+
+    @types.coroutine
+    def _outlast(self, rest: Awaitable[None]) -> Generator[Trap, None, None]:
+        before = self._cancellations()
+        yield from rest  # type: ignore[misc] # a types.coroutine is both
+        self._note_cancellations(before)
 
     @types.coroutine
     def _turn(self) -> Generator[Trap, None, None]:
@@ -198,13 +210,26 @@ class AsyncProducer:
     @types.coroutine
     def _wait(self, step: Any, trap: Trap) -> Generator[Trap, None, Any]:
         """Send what there is, then let the generator wait for `trap`."""
-        if self._frames:
-            yield from self._leave()
+        rest = self._hand_over()
+        if rest is not None:
+            yield from self._outlast(rest)
         if self._urgent:
             self._catch_up()
         self._waiting = True
         try:
-            return (yield from finish(step, trap))
+            while True:
+                # `yield from` alone would resume the step at once, before what it waits for is there.
+                try:
+                    yield trap
+                except GeneratorExit:
+                    step.close()
+                    raise
+                except BaseException as exc:  # noqa: BLE001 - a cancellation is for the generator, whatever it is
+                    trap = step.throw(exc)
+                else:
+                    return (yield from step)
+        except StopIteration as ready:
+            return ready.value
         finally:
             self._waiting = False
 

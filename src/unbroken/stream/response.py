@@ -7,6 +7,7 @@ import inspect
 import time
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import anyio
@@ -121,9 +122,11 @@ class EventSourceResponse(Response):
         self.background = background
         self.on_close = on_close
         self.encode: Callable[[Any], bytes] = encode_preframed if preframed else encode_data
-        self.init_headers(headers)
-        for name, value in self.default_headers.items():
-            self.headers.setdefault(name, value)
+        if headers:
+            self.init_headers(headers)
+            self.raw_headers += _missing(self.raw_headers, self.default_headers)
+        else:
+            self.raw_headers = list(_plain_headers(self.media_type, tuple(self.default_headers.items())))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve the stream as an ASGI application does."""
@@ -169,6 +172,20 @@ class EventSourceResponse(Response):
                         await result
             except Exception:  # noqa: BLE001 - a callback's fault must not look like the stream's
                 logger.exception("on_close of a stream failed")
+
+
+def _missing(there: list[tuple[bytes, bytes]], headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return those of `headers` that are not there, encoded."""
+    given = {name for name, _ in there}
+    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return [header for header in encoded if header[0] not in given]
+
+
+@lru_cache(maxsize=64)
+def _plain_headers(media_type: str, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of a response that was given none; shared, since thousands of streams may be open."""
+    content_type = media_type if "charset=" in media_type else f"{media_type}; charset=utf-8"
+    return (b"content-type", content_type.encode("latin-1")), *_missing([], dict(headers))
 
 
 def encode_preframed(item: object) -> bytes:

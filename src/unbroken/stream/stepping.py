@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
-__all__ = ["Trap", "finish", "outlast"]
+__all__ = ["Trap", "outlast"]
 
 Trap = Any
 """What a suspended coroutine yields: a future that knows asyncio's protocol, or None. Servers bring their own kinds."""
@@ -48,24 +48,3 @@ def outlast(trap: Trap) -> Generator[Trap, None, None]:
         waiter = _NotingFuture()
         trap.add_done_callback(waiter.wake)
         yield from waiter
-
-
-@types.coroutine
-def finish(step: Iterator[Trap], trap: Trap) -> Generator[Trap, None, Any]:
-    """Run `step`, which has just yielded `trap`, to its end and return its value.
-
-    `yield from` alone would resume it at once, before what it waits for is there.
-    """
-    while True:
-        try:
-            yield trap
-        except GeneratorExit:
-            step.close()  # type: ignore[attr-defined]
-            raise
-        except BaseException as exc:  # noqa: BLE001 - a cancellation is for the step, whatever it is
-            try:
-                trap = step.throw(exc)  # type: ignore[attr-defined]
-            except StopIteration as ready:
-                return ready.value
-        else:
-            return (yield from step)

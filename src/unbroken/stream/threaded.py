@@ -82,7 +82,9 @@ class ThreadedProducer:
             frame = self._encode(item)
         except Exception as exc:  # noqa: BLE001
             return exc
-        await self._sink.write_items(frame, 1)
+        rest = self._sink.write_items(frame, 1)
+        if rest is not None:
+            await rest
         if self._sink.discarded > DISCARD_EAGERLY:
             await asyncio.sleep(DISCARD_PAUSE)
         return None
