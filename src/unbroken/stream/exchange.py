@@ -23,7 +23,7 @@ from unbroken.stream.outlet import Message, Outlet, Rest, Send
 from unbroken.stream.producer import Producer
 from unbroken.stream.stepping import Trap
 from unbroken.stream.wheel import current_wheel
-from unbroken.wire import HEARTBEAT, encode_control
+from unbroken.wire import encode_control
 
 __all__ = ["Exchange", "Receive"]
 
@@ -108,6 +108,7 @@ class Exchange:
             raise
         finally:
             current_wheel().discard(self)
+            self._outlet.retire()
             self._producer = None
         if self.reason is CloseReason.SEND_TIMEOUT:
             await asyncio.sleep(0)  # an aborted transport reports its end at the loop's next turn
@@ -302,11 +303,10 @@ class Exchange:
         if self._is_over(self._opened, options.max_age, now):
             self.close(CloseReason.MAX_AGE)
         elif self._outlet.started_at is None:
-            # Some servers send the headers with the first bytes of the body only.
             if now >= self._opened + options.start_grace:
-                self._outlet.write_aside(b"" if options.preamble else HEARTBEAT)
+                self._outlet.write_aside(b"" if options.preamble else options.opening_frame)
         elif self._is_over(self._outlet.last_write, options.heartbeat, now):
-            self.heartbeats += self._outlet.write_aside(options.heartbeat_frame)
+            self.heartbeats += self._outlet.write_aside(options.heartbeat_now())
         if now >= self._checked + (options.heartbeat or LIVENESS_INTERVAL):
             self._checked = now
             if not self._connection.is_alive():

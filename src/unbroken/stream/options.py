@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +25,14 @@ class StreamOptions:
     start_grace: float
     cleanup_timeout: float
     dead_peer_timeout: float | None
+    opening_frame: bytes = HEARTBEAT
+    """What leaves with the headers after `start_grace`: some servers send those only with the body's first bytes."""
+    make_heartbeat: Callable[[], bytes] | None = None
+    """Makes each heartbeat, in place of `heartbeat_frame`. Must not raise."""
+
+    def heartbeat_now(self) -> bytes:
+        """Return the heartbeat to send now."""
+        return self.heartbeat_frame if self.make_heartbeat is None else self.make_heartbeat()
 
     @classmethod
     @lru_cache(maxsize=256, typed=True)  # one for all streams with the same arguments; typed, or True would pass as 1

@@ -105,6 +105,12 @@ class Outlet:
         if self._trap is not None:
             self._trap.cancel()
 
+    def retire(self) -> None:
+        """Forget the server and the stream: they refer to this, and would all wait for the garbage collector."""
+        self.close()
+        self._watch = _Nobody()
+        self._send = _send_nowhere
+
     async def _write_aside(self, body: bytes) -> None:
         try:
             await self._write_pieces(body)
@@ -180,3 +186,14 @@ class Outlet:
         while not self.shut and self._connection.backlog_bytes() > BACKLOG_BYTES // 2:
             yield from outlast(asyncio.ensure_future(asyncio.sleep(BACKLOG_INTERVAL)))
         self.waits_since = None
+
+
+class _Nobody:
+    """Watches an outlet that is out of use."""
+
+    def write_waits(self) -> None: ...
+
+    def write_failed(self, error: BaseException) -> None: ...
+
+
+async def _send_nowhere(message: Message) -> None: ...

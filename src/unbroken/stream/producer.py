@@ -10,9 +10,9 @@ decides how it is told:
   whatever is awaited: swallowed by retries, wrapped by task groups and clients;
 * inside `while_connected()`: the same, and the scope turns it into the exception.
 
-Items are collected while the generator does not suspend and leave together when
-it does: no item ever waits for a later one, and a fast generator costs one write
-for many items.
+Items of a generator that has proved to be quick are collected while it does not
+wait, and leave together when it does: a fast generator costs one write for many
+items, and no item waits for anything that takes time.
 """
 
 from __future__ import annotations
@@ -33,8 +33,14 @@ __all__ = ["AsyncProducer", "Producer", "Sink", "running_producer"]
 BATCH_BYTES = 16 * 1024
 BATCH_ITEMS = 128
 BATCH_SECONDS = 0.002
-"""A batch leaves at whichever bound it meets first. The last one is for a generator that computes between its items
-without ever suspending: it bounds how long a ready item, and every other task of the loop, waits for it."""
+"""A batch leaves at whichever bound it meets first."""
+
+QUICK = 0.001
+"""Seconds. A step that takes longer, because the generator computes or because the loop's turn is long, is slow: what
+had been collected before it has waited for it."""
+PROVEN = 32
+"""Quick steps in a row before anything is collected. A single slow one begins the count anew, so that a generator which
+computes between its items has each of them sent before it goes on."""
 
 DISCARD_EAGERLY = 32
 DISCARD_PAUSE = 0.01
@@ -138,7 +144,7 @@ class AsyncProducer:
     @types.coroutine
     def _drive(self) -> Generator[Trap, None, None]:  # noqa: C901 - the hot loop: a call per item is a tenth of its cost
         encode, advance, frames = self._encode, self._generator.__anext__, self._frames
-        size, leave_at = 0, 0.0
+        size, quick, leave_at, before = 0, 0, 0.0, monotonic()
         thrown: BaseException | None = None
         try:
             while True:
@@ -148,21 +154,30 @@ class AsyncProducer:
                 try:
                     trap = step.send(None)
                 except StopIteration as ready:
-                    item = ready.value
+                    item, suspended = ready.value, False
                 else:
-                    item = yield from self._wait(step, trap)
+                    if monotonic() - before > QUICK:
+                        quick = 0
+                    item, suspended = (yield from self._wait(step, trap, quick >= PROVEN)), True
+                    if not frames:
+                        before = monotonic()  # all had left before it waited: how long it did is no matter
+                now = monotonic()
+                quick = quick + 1 if now - before <= QUICK else 0
+                before = now
                 try:
-                    frame = encode(item)
+                    frames.append(encode(item))
                 except Exception as exc:  # noqa: BLE001 - whatever it is, the yield that gave the item is to blame
                     thrown = exc
-                else:
-                    if not frames:
-                        size, leave_at = 0, monotonic() + BATCH_SECONDS
-                    frames.append(frame)
-                    size += len(frame)
-                    if size >= BATCH_BYTES or len(frames) >= BATCH_ITEMS or monotonic() >= leave_at:
-                        yield from self._leave()
+                del item  # it may be large, and the next one long in coming
+                if len(frames) == 1:
+                    size, leave_at = 0, now + BATCH_SECONDS
+                if frames:
+                    size += len(frames[-1])
+                if quick < PROVEN or size >= BATCH_BYTES or len(frames) >= BATCH_ITEMS or now >= leave_at:
+                    yield from self._leave()
+                    if not suspended:
                         yield from self._turn()
+                    before = monotonic()
                 if self._urgent:
                     thrown = (yield from self._attend()) or thrown
         except (StopAsyncIteration, _Closed):
@@ -208,16 +223,21 @@ class AsyncProducer:
         self._note_cancellations(before)
 
     @types.coroutine
-    def _wait(self, step: Any, trap: Trap) -> Generator[Trap, None, Any]:
-        """Send what there is, then let the generator wait for `trap`."""
-        rest = self._hand_over()
-        if rest is not None:
-            yield from self._outlast(rest)
-        if self._urgent:
-            self._catch_up()
-        self._waiting = True
+    def _wait(self, step: Any, trap: Trap, hold: bool) -> Generator[Trap, None, Any]:
+        """Send what there is, then let the generator wait for `trap`.
+
+        A bare turn of the loop (`sleep(0)`, a checkpoint) is no wait: with `hold`, what there is stays for one.
+        """
+        bare = hold and trap is None
         try:
             while True:
+                if not bare and not self._waiting:
+                    rest = self._hand_over()
+                    if rest is not None:
+                        yield from self._outlast(rest)
+                    if self._urgent:
+                        self._catch_up()
+                    self._waiting = True
                 # `yield from` alone would resume the step at once, before what it waits for is there.
                 try:
                     yield trap
@@ -227,7 +247,10 @@ class AsyncProducer:
                 except BaseException as exc:  # noqa: BLE001 - a cancellation is for the generator, whatever it is
                     trap = step.throw(exc)
                 else:
-                    return (yield from step)
+                    if not bare:
+                        return (yield from step)
+                    trap = step.send(None)
+                bare = False
         except StopIteration as ready:
             return ready.value
         finally:

@@ -129,7 +129,13 @@ class EventSourceResponse(Response):
             self.raw_headers = list(_plain_headers(self.media_type, tuple(self.default_headers.items())))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve the stream as an ASGI application does."""
+        """Serve the stream as an ASGI application does.
+
+        Raises:
+            ConfigurationError: the request is none of HTTP.
+        """
+        if scope["type"] != "http":
+            raise ConfigurationError(f"a {scope['type']} scope has no event stream: return this from an HTTP route")
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         if scope["method"] == "HEAD":
             await send(start)
