@@ -1,0 +1,94 @@
+"""One peer in a process of its own: `python -m benchmarks.server NAME`, and the parent's handle of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["SERVER_CORE", "Server", "pin"]
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVER_CORE = 0
+LIFETIME = 600
+"""Seconds after which a server ends by itself, should its parent have died."""
+
+REST_TIMEOUT = 2.0
+REST_INTERVAL = 0.02
+
+
+def pin(core: int) -> None:
+    """Keep this process on one core, where the machine has that core and the system lets us."""
+    # Asked, not looked up: the affinity seen here is inherited, and a server's parent is pinned to the other core.
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setaffinity(0, {core})
+
+
+class Server:
+    """A fresh server for one peer; its CPU time and memory are read from outside."""
+
+    def __init__(self, peer: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.server", peer], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.communicate()
+            raise RuntimeError(f"the server of {peer!r} did not start; its own words are above")
+        self.port = int(line)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def cpu(self) -> float:
+        """Give the seconds of CPU, user and kernel, that the process had used when it came to rest."""
+        # A running process is accounted for at its next switch or tick only, and the client may see the end of a
+        # stream before that: two equal readings say that the server sleeps.
+        deadline = time.monotonic() + REST_TIMEOUT
+        last, now = -1.0, self._clock()
+        while now != last and time.monotonic() < deadline:
+            time.sleep(REST_INTERVAL)
+            last, now = now, self._clock()
+        return now
+
+    def _clock(self) -> float:
+        # The clock of another process, as clock_getcpuclockid(3) makes it. /proc/PID/stat has the same sum in
+        # ticks of 10 ms, which is a tenth of what the fast peers use in a whole run.
+        return time.clock_gettime((~self._process.pid << 3) | 2)
+
+    def resident(self) -> float:
+        """Give the resident memory in KiB."""
+        lines = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("Rss:")))
+
+
+def main(peer: str) -> None:
+    """Serve one peer on a free port, and print the port once it takes connections."""
+    pin(SERVER_CORE)
+    if hasattr(signal, "alarm"):
+        signal.alarm(LIFETIME)
+    import uvicorn
+
+    from benchmarks.peers import application
+
+    config = uvicorn.Config(
+        application(peer), http="httptools", loop="uvloop", access_log=False, log_level="warning", lifespan="off"
+    )
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        print(listener.getsockname()[1], flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
