@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unbroken.servers import daphne, hypercorn, uvicorn
-from unbroken.servers.connection import Connection, Scope, innermost
+from unbroken.servers.connection import Connection, Scope, layers
 from unbroken.servers.tcp import TcpConnection, detect_dead_peers, forget_dead_peers
 
 __all__ = ["Connection", "connection_of", "detect_dead_peers", "forget_dead_peers"]
@@ -13,10 +13,8 @@ __all__ = ["Connection", "connection_of", "detect_dead_peers", "forget_dead_peer
 
 def connection_of(scope: Scope, send: Any) -> Connection:
     """Return the connection underneath a response: the server's own, or else what its addresses lead to (granian)."""
-    inner = innermost(send)
-    return (
-        uvicorn.recognise(inner)
-        or hypercorn.recognise(scope, inner)
-        or daphne.recognise(scope, inner)
-        or TcpConnection(scope)
-    )
+    for layer in layers(send):
+        found = uvicorn.recognise(layer) or hypercorn.recognise(scope, layer) or daphne.recognise(scope, layer)
+        if found is not None:
+            return found
+    return TcpConnection(scope)

@@ -8,11 +8,11 @@ here, without patching any of them, and only where a stream needs it.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Protocol
 
-__all__ = ["Connection", "innermost"]
+__all__ = ["Connection", "layers"]
 
 Scope = MutableMapping[str, Any]
 
@@ -46,19 +46,18 @@ class Connection(Protocol):
         ...
 
 
-def innermost(send: Any) -> Any:
-    """Return the server's own `send`, looked for through the middlewares that wrap it.
+def layers(send: Any) -> Iterator[Any]:
+    """Yield `send` and what it wraps, from the outside in; the server's own is among them where it can be reached.
 
-    They hold it in a closure (Starlette's own, FastAPI's), in an attribute
+    Middlewares hold it in a closure (Starlette's own, FastAPI's), in an attribute
     (responders such as GZip's) or in a partial. One that passes messages on by
-    a queue (`BaseHTTPMiddleware`) cannot be looked through: its own end is returned.
+    a queue (`BaseHTTPMiddleware`) cannot be looked through.
     """
     for _ in range(LAYERS):
-        inner = _wrapped_by(send)
-        if inner is None:
-            return send
-        send = inner
-    return send
+        if send is None:
+            return
+        yield send
+        send = _wrapped_by(send)
 
 
 def _wrapped_by(send: Any) -> Any:
@@ -69,7 +68,7 @@ def _wrapped_by(send: Any) -> Any:
     owner = getattr(send, "__self__", send)
     if isinstance(owner, types.ModuleType):
         return None
-    # A server's object may have a `send` of its own that is no ASGI callable: only Starlette-like responders count.
+    # Only objects that wrap an application wrap its `send` too.
     if not hasattr(owner, "app"):
         return None
     return next((value for name in NAMES if callable(value := getattr(owner, name, None)) and value != send), None)

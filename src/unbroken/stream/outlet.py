@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import types
 from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
 from typing import Any, Protocol
 
 from unbroken.servers import Connection
-from unbroken.stream.stepping import Trap, outlast
+from unbroken.stream.stepping import Trap, Waiter, outlast
 
 __all__ = ["Message", "Outlet", "Rest", "Send", "Watch"]
 
@@ -47,8 +48,8 @@ class Outlet:
     """
 
     __slots__ = (
-        "_aside", "_connection", "_preamble", "_send", "_start", "_takes_any_amount", "_time", "_trap", "_watch",
-        "last_write", "sent_bytes", "shut", "started_at", "waits_since",
+        "_aside", "_connection", "_preamble", "_send", "_start", "_takes_any_amount", "_time", "_trap", "_waiter",
+        "_watch", "last_write", "sent_bytes", "shut", "started_at", "waits_since",
     )  # fmt: skip
 
     def __init__(self, send: Send, start: Message, preamble: bytes, connection: Connection, watch: Watch) -> None:
@@ -61,6 +62,7 @@ class Outlet:
         self._time = asyncio.get_running_loop().time  # asking for the loop costs a system call on Python 3.11
         self._aside: asyncio.Task[None] | None = None
         self._trap: Trap = None
+        self._waiter: Waiter | None = None
         self.started_at: float | None = None
         self.last_write = self._time()
         self.waits_since: float | None = None
@@ -104,6 +106,8 @@ class Outlet:
         self.shut = True
         if self._trap is not None:
             self._trap.cancel()
+        if self._waiter is not None:
+            self._waiter.wake()  # granian's futures do not tell of their cancellation
 
     def retire(self) -> None:
         """Forget the server and the stream: they refer to this, and would all wait for the garbage collector."""
@@ -161,12 +165,11 @@ class Outlet:
         self.waits_since = self._time()
         self._watch.write_waits()
         try:
-            while True:
-                self._trap = trap
-                if self.shut and trap is not None:
-                    trap.cancel()  # shut while the step before ran
-                yield from outlast(trap)
+            while not self.shut:
+                self._trap, self._waiter = trap, Waiter()
+                yield from outlast(trap, self._waiter)
                 trap = next(step)
+            _give_up(step)
         except StopIteration:
             self.last_write = self._time()
             self.sent_bytes += len(message.get("body", b""))
@@ -174,7 +177,7 @@ class Outlet:
             if not self.shut:
                 self._watch.write_failed(exc)
         finally:
-            self._trap = self.waits_since = None
+            self._trap = self._waiter = self.waits_since = None
 
     @types.coroutine
     def _wait_for_backlog(self) -> Generator[Trap, None, None]:
@@ -186,6 +189,13 @@ class Outlet:
         while not self.shut and self._connection.backlog_bytes() > BACKLOG_BYTES // 2:
             yield from outlast(asyncio.ensure_future(asyncio.sleep(BACKLOG_INTERVAL)))
         self.waits_since = None
+
+
+def _give_up(step: Iterator[Trap]) -> None:
+    """Cancel a send that nobody waits for any more; one that goes on all the same is closed."""
+    with contextlib.suppress(AttributeError, StopIteration, asyncio.CancelledError):
+        step.throw(asyncio.CancelledError())  # type: ignore[attr-defined]
+        step.close()  # type: ignore[attr-defined]
 
 
 class _Nobody:

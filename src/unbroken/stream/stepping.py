@@ -13,26 +13,28 @@ import types
 from collections.abc import Generator
 from typing import Any
 
-__all__ = ["Trap", "outlast"]
+__all__ = ["Trap", "Waiter", "outlast"]
 
 Trap = Any
 """What a suspended coroutine yields: a future that knows asyncio's protocol, or None. Servers bring their own kinds."""
 
 
-class _NotingFuture(asyncio.Future[None]):
-    """A future that outlives the cancellation of the task that waits for it."""
+class Waiter(asyncio.Future[None]):
+    """What a task waits for in place of a trap: it outlives the task's cancellation, and can be woken early."""
 
     def cancel(self, msg: Any = None) -> bool:
+        """Take no notice: whoever cancels the task finds its count raised."""
         return True
 
-    def wake(self, _: object) -> None:
+    def wake(self, _: object = None) -> None:
+        """End the wait."""
         if not self.done():
             self.set_result(None)
 
 
 @types.coroutine
-def outlast(trap: Trap) -> Generator[Trap, None, None]:
-    """Wait for `trap`, through any cancellation of the task.
+def outlast(trap: Trap, waiter: Waiter | None = None) -> Generator[Trap, None, None]:
+    """Wait for `trap`, through any cancellation of the task, or until `waiter` is woken.
 
     The canceller's count stays in `Task.cancelling()`: that is how the caller
     learns of it afterwards, and how it differs from a cancellation that whoever
@@ -45,6 +47,6 @@ def outlast(trap: Trap) -> Generator[Trap, None, None]:
             return
     else:
         trap._asyncio_future_blocking = False  # the flag is the awaiting side's half of the protocol
-        waiter = _NotingFuture()
+        waiter = Waiter() if waiter is None else waiter
         trap.add_done_callback(waiter.wake)
         yield from waiter
