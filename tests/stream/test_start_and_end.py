@@ -307,37 +307,54 @@ def test_a_fault_of_on_close_is_logged_and_changes_nothing(caplog: pytest.LogCap
     assert [record.levelname for record in caplog.records if record.levelno > 20] == ["ERROR"]
 
 
+@pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
 @pytest.mark.parametrize("ending", ["leaves", "fails", "completes"])
-def test_nothing_of_a_stream_waits_for_the_garbage_collector(ending: str) -> None:
-    """Generator and response are freed by their last reference, not by a collection seconds later."""
+def test_nothing_of_a_stream_waits_for_the_garbage_collector(ending: str, kind: str) -> None:
+    """Generator, response and exchange are freed by their last reference, not by a collection seconds later.
+
+    A timer that was cancelled, which the loop keeps until its time would have come, does not keep them either.
+    """
 
     class Held:
         pass
 
-    async def generator(held: Held) -> AsyncIterator[str]:
+    async def asynchronous(held: Held) -> AsyncIterator[str]:
         yield "x"
         if ending == "fails":
             raise ValueError
         if ending == "leaves":
             await asyncio.sleep(3600)
 
-    async def main() -> weakref.ref[Held]:
+    def synchronous(held: Held) -> Iterator[str]:
+        yield "x"
+        if ending == "fails":
+            raise ValueError
+
+    async def main() -> list[bool]:
         held = Held()
-        reference = weakref.ref(held)
-        app = EventSourceResponse(generator(held))
-        del held
+        encode = Encode()
+        references: list[weakref.ref[Any]] = [weakref.ref(held), weakref.ref(encode)]
+        app = EventSourceResponse(asynchronous(held) if kind == "asynchronous" else synchronous(held))
+        app.encode = encode
+        del held, encode
         async with open_stream(app, raise_app_errors=False) as stream:
             del app
             await stream.next_event()
             if ending != "leaves":
                 await stream.until_end()
-        return reference
+        del stream
+        return [reference() is not None for reference in references]
+
+    class Encode:
+        """Held by response and producer alone: its end is theirs."""
+
+        def __call__(self, item: object) -> bytes:
+            return b"data: x\n\n"
 
     gc.collect()
     gc.disable()
     try:
-        reference = asyncio.run(main())
-        assert reference() is None
+        assert asyncio.run(main()) == [False, False]
     finally:
         gc.enable()
 

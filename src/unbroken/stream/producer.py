@@ -24,6 +24,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Protocol
+from weakref import ref
 
 from unbroken.errors import StreamClosed
 from unbroken.stream.stepping import Trap, outlast
@@ -48,8 +49,9 @@ DISCARD_PAUSE = 0.01
 swallows every exception, and it has `cleanup_timeout` left to burn the processor with."""
 
 
-running_producer: ContextVar[AsyncProducer] = ContextVar("unbroken_producer")
-"""The producer in whose generator this code runs."""
+running_producer: ContextVar[ref[AsyncProducer]] = ContextVar("unbroken_producer")
+"""The producer in whose generator this code runs. Weakly: the loop keeps a cancelled timer, and the context in which
+it was set, until its time would have come."""
 
 
 class Sink(Protocol):
@@ -95,8 +97,8 @@ class AsyncProducer:
     """Drives one asynchronous iterable for one stream."""
 
     __slots__ = (
-        "_encode", "_frames", "_generator", "_owed", "_task", "_untold", "_urgent", "_waiting", "killed", "scopes",
-        "sink",
+        "__weakref__", "_encode", "_frames", "_generator", "_owed", "_task", "_untold", "_urgent", "_waiting",
+        "killed", "scopes", "sink",
     )  # fmt: skip
 
     def __init__(self, source: AsyncIterable[object], sink: Sink, encode: Callable[[Any], bytes]) -> None:
@@ -120,7 +122,7 @@ class AsyncProducer:
     def run(self) -> Awaitable[None]:
         """Produce to the end, or raise what the generator raised. To be awaited at once, by the task that calls it."""
         self._task = asyncio.current_task()
-        running_producer.set(self)
+        running_producer.set(ref(self))
         return self._drive()
 
     def interrupt(self) -> None:
@@ -189,8 +191,6 @@ class AsyncProducer:
             yield from self._leave()
             raise
         finally:
-            # The context refers to this producer and the task to the context: left in place, only the
-            # garbage collector would free the generator.
             self._task = None
 
     @types.coroutine

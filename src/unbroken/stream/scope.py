@@ -42,7 +42,8 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
 
     async def __aenter__(self) -> None:
         """Enter the scope."""
-        producer = running_producer.get(None)
+        reference = running_producer.get(None)
+        producer = None if reference is None else reference()
         task = asyncio.current_task()
         if producer is None or task is None or producer.task is not task:
             raise ConfigurationError(

@@ -56,6 +56,8 @@ class ThreadedProducer:
         thrown: BaseException | None = None
         try:
             while (item := await self._in_thread(self._advance, thrown)) is not END:
+                if isinstance(item, _Raised):
+                    raise item.take()
                 thrown = await self._take(item) or self._to_tell()
         except asyncio.CancelledError:
             self._killed = True
@@ -111,6 +113,8 @@ class ThreadedProducer:
             return next(self._iterator) if thrown is None else self._throw(self._iterator, thrown)
         except StopIteration:
             return END
+        except Exception as exc:  # noqa: BLE001 - raised again where it is awaited
+            return _Raised(exc)
         finally:
             if self._killed:
                 self._close()
@@ -131,3 +135,18 @@ class ThreadedProducer:
             logger.debug("a generator is left to its thread")
         except Exception:
             logger.exception("the cleanup of a stream's generator failed")
+
+
+class _Raised:
+    """What a step raised, carried over by hand: a future would refer to it, and its traceback to the future."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error: Exception | None = error
+
+    def take(self) -> Exception:
+        """Return it, and refer to it no longer."""
+        error, self._error = self._error, None
+        assert error is not None
+        return error
