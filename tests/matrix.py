@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CORE = ["tests/wire", "tests/conformance/test_event_stream.py", "tests/stream"]
+CORE = ["tests/wire", "tests/conformance/test_event_stream.py", "tests/stream", "tests/compat"]
 TOOLS = ["pytest>=8.3", "pytest-timeout>=2.3"]
 OLDEST = (3, 11)
 
