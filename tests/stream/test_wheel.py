@@ -77,7 +77,7 @@ def test_a_discarded_entry_is_not_called_and_no_timer_is_left() -> None:
 
 
 def test_one_entry_s_fault_stops_no_other() -> None:
-    """It is handed to the loop's exception handler, with the entry named."""
+    """It is handed to the loop's exception handler, and the entry is looked at again: it may be a passing fault."""
     reported: list[dict[str, object]] = []
 
     class Faulty(Entry):
@@ -94,7 +94,8 @@ def test_one_entry_s_fault_stops_no_other() -> None:
         return entry
 
     assert len(run_with_virtual_clock(main()).times) == 1
-    assert [type(context["exception"]) for context in reported] == [ValueError]
+    assert {type(context["exception"]) for context in reported} == {ValueError}
+    assert 3 <= len(reported) <= 5
 
 
 def test_a_moment_that_has_passed_does_not_hold_the_loop() -> None:

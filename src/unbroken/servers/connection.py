@@ -37,6 +37,10 @@ class Connection(Protocol):
         """Bytes that the server has accepted and not passed on, where it takes any amount; else 0."""
         ...
 
+    def acknowledged_bytes(self) -> int:
+        """A number that grows while the client takes something, and only then; always 0 where that cannot be seen."""
+        ...
+
     def abort(self) -> None:
         """Break it now, without waiting for what is not yet sent. On HTTP/2: this stream of it."""
         ...

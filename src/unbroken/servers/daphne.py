@@ -54,6 +54,9 @@ class _Request:
         waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
         return waiting + int(getattr(transport, "_tempDataLen", 0))
 
+    def acknowledged_bytes(self) -> int:
+        return -self.backlog_bytes()  # nothing is written meanwhile
+
     def abort(self) -> None:
         transport = _transport(self._request)
         if transport is not None:

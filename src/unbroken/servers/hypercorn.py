@@ -54,6 +54,9 @@ class _Stream:
         buffer = self._protocol.stream_buffers.get(self._stream_id)
         return 0 if buffer is None else len(buffer.buffer)
 
+    def acknowledged_bytes(self) -> int:
+        return -self.backlog_bytes()  # nothing is written meanwhile
+
     def abort(self) -> None:
         if self.is_alive() and not self._protocol.closed:
             self._protocol.connection.reset_stream(self._stream_id, error_code=INTERNAL_ERROR)

@@ -27,6 +27,9 @@ DESCRIPTORS = "/proc/self/fd"
 ESTABLISHED = 1
 """tcpi_state, the first byte of struct tcp_info (linux/tcp.h). Half-closed by the peer is CLOSE_WAIT, 8."""
 
+BYTES_ACKED, BYTES_ACKED_AT = struct.Struct("Q"), 120
+"""tcpi_bytes_acked in struct tcp_info, from Linux 4.1 on."""
+
 RESCAN_INTERVAL = 1.0
 """Seconds between two looks through all descriptors for one that was not found: with many streams each costs
 milliseconds, and connections that cannot be found at all (a rewritten client address) would ask for ever."""
@@ -86,6 +89,11 @@ class TcpConnection:
         """Return 0: what a server keeps in its own memory cannot be seen from here."""
         return 0
 
+    def acknowledged_bytes(self) -> int:
+        """Return what the peer's kernel has acknowledged since the connection began."""
+        descriptor = self._descriptor(at_any_cost=True)
+        return 0 if descriptor is None else acknowledged_bytes(descriptor)
+
     def abort(self) -> None:
         """Shut the socket both ways, and have what is unsent dropped when the server closes it."""
         self._shut(socket.SHUT_RDWR, linger=struct.pack("ii", 1, 0))
@@ -119,28 +127,46 @@ def is_established(descriptor: int) -> bool:
     """Whether both sides of the TCP connection behind `descriptor` are open; True for what is no TCP socket."""
     if descriptor == GONE:
         return False
+    info = _tcp_info(descriptor)
+    return info is None or info[0] == ESTABLISHED
+
+
+def acknowledged_bytes(descriptor: int) -> int:
+    """Return the bytes that the peer has acknowledged on the TCP connection behind `descriptor`; 0 if not known."""
+    info = _tcp_info(descriptor)
+    if info is None or len(info) < BYTES_ACKED.size + BYTES_ACKED_AT:
+        return 0
+    return int(BYTES_ACKED.unpack_from(info, BYTES_ACKED_AT)[0])
+
+
+def _tcp_info(descriptor: int) -> bytes | None:
+    """Return struct tcp_info; None on other systems, whose own has other numbers, and for what is no TCP socket."""
+    if sys.platform != "linux":
+        return None
     try:
         with _borrowed(descriptor) as sock:
-            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
+            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     except OSError:
-        return True
+        return None
 
 
 class _Table:
     """Which descriptor has which two addresses, remembered between looks."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # loops in several threads: each would see the other's borrowed descriptors
         self._known: dict[tuple[Address, Address], tuple[int, str]] = {}
         self._looked = float("-inf")
 
     def find(self, addresses: tuple[Address, Address], *, at_any_cost: bool) -> tuple[int, str] | None:
-        found = self._known.get(addresses)
-        if found is not None and _identity(found[0]) == found[1]:
-            return found
-        if time.monotonic() < self._looked + RESCAN_INTERVAL and not at_any_cost:
-            return None
-        self._look()
-        return self._known.get(addresses)
+        with self._lock:
+            found = self._known.get(addresses)
+            if found is not None and _identity(found[0]) == found[1]:
+                return found
+            if time.monotonic() < self._looked + RESCAN_INTERVAL and not at_any_cost:
+                return None
+            self._look()
+            return self._known.get(addresses)
 
     def _look(self) -> None:
         self._looked = time.monotonic()
@@ -148,7 +174,8 @@ class _Table:
         for descriptor, sock in _tcp_sockets():
             with suppress(OSError):
                 key = (sock.getsockname()[:2], sock.getpeername()[:2])
-                self._known[key] = (descriptor, _identity(descriptor))
+                # The lowest: a duplicate that somebody has borrowed for a moment came later.
+                self._known.setdefault(key, (descriptor, _identity(descriptor)))
 
 
 _table = _Table()
@@ -172,8 +199,11 @@ def _borrowed(descriptor: int) -> Iterator[socket.socket]:
 
 
 def _tcp_sockets() -> Iterator[tuple[int, socket.socket]]:
-    for name in os.listdir(DESCRIPTORS):  # noqa: PTH208 - as above
-        descriptor = int(name)
+    try:
+        descriptors = sorted(map(int, os.listdir(DESCRIPTORS)))  # noqa: PTH208 - as above
+    except OSError:  # no /proc, or no descriptor left to look at it with
+        return
+    for descriptor in descriptors:
         if _identity(descriptor).startswith("socket:"):
             with suppress(OSError), _borrowed(descriptor) as sock:
                 if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from unbroken.servers.connection import Connection
-from unbroken.servers.tcp import is_established
+from unbroken.servers.tcp import acknowledged_bytes, is_established
 
 __all__ = ["recognise"]
 
@@ -34,6 +34,7 @@ def recognise(send: Any) -> Connection | None:
 class _Cycle:
     """A request on an HTTP/1.1 connection."""
 
+    __slots__ = ("_cycle",)
     takes_any_amount = False
 
     def __init__(self, cycle: Any) -> None:
@@ -49,6 +50,10 @@ class _Cycle:
     def backlog_bytes(self) -> int:
         return 0
 
+    def acknowledged_bytes(self) -> int:
+        sock = self._cycle.transport.get_extra_info("socket")
+        return 0 if sock is None or sock.fileno() < 0 else acknowledged_bytes(sock.fileno())
+
     def abort(self) -> None:
         self._cycle.transport.abort()
 
@@ -59,11 +64,15 @@ class _Cycle:
 class _Stream(_Cycle):
     """A stream of an HTTP/2 connection; the other streams of it must live on."""
 
+    __slots__ = ()
     takes_any_amount = True
 
     def backlog_bytes(self) -> int:
         pending = getattr(self._cycle.stream, "pending_bytes", None) or BYTES_UNSEEN
         return int(pending) + int(self._cycle.transport.get_write_buffer_size())
+
+    def acknowledged_bytes(self) -> int:
+        return -self.backlog_bytes()  # nothing is written meanwhile; the socket's own count is of all streams
 
     def abort(self) -> None:
         self._cycle.abort_stream()

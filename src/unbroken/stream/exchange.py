@@ -32,6 +32,9 @@ Receive = Callable[[], Awaitable[Message]]
 GONE = frozenset({CloseReason.CLIENT_CLOSED, CloseReason.WRITE_FAILED, CloseReason.SEND_TIMEOUT})
 """The reasons after which nothing can be written."""
 
+LEAVINGS = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+"""What servers and `BaseHTTPMiddleware` raise when a client has left."""
+
 KILL_INTERVAL = 0.5
 """Seconds between two attempts to end a producer that is out of time."""
 KILL_ATTEMPTS = 3
@@ -47,9 +50,9 @@ class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_checked", "_cleaned", "_connection", "_ended", "_finishing", "_kill_at", "_kills", "_listening", "_opened",
-        "_options", "_outlet", "_outside", "_producer", "_receive", "cleanup", "discarded", "error", "events", "gone",
-        "heartbeats", "reason", "slot",
+        "_acknowledged", "_checked", "_cleaned", "_connection", "_ended", "_finishing", "_kill_at", "_kills",
+        "_listening", "_opened", "_options", "_outlet", "_outside", "_producer", "_receive", "cleanup", "discarded",
+        "error", "events", "gone", "heartbeats", "reason", "slot",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +68,7 @@ class Exchange:
         self._listening: asyncio.Timeout | None = None
         self._kill_at: float | None = None
         self._kills = 0
+        self._acknowledged: int | None = None
         self._outside = self._finishing = False
         self.slot: int | None = None
         self.reason: CloseReason | None = None
@@ -99,17 +103,23 @@ class Exchange:
         pump = asyncio.get_running_loop().create_task(self._pump(producer))
         pump.add_done_callback(self._pump_ended)
         current_wheel().file(self, self._next_look())
+        cancelled: asyncio.CancelledError | None = None
         try:
             await self._listen()
-            await self._settle()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as exc:
+            cancelled = exc  # anyio knows its own by what is in it: the same is raised again
             self._cancel_from_outside()
-            await self._settle()
-            raise
+        try:
+            cancelled = await self._settle() or cancelled
         finally:
             current_wheel().discard(self)
             self._outlet.retire()
             self._producer = None
+        if cancelled is not None:
+            try:
+                raise cancelled
+            finally:
+                del cancelled
         if self.reason is CloseReason.SEND_TIMEOUT:
             await asyncio.sleep(0)  # an aborted transport reports its end at the loop's next turn
 
@@ -132,16 +142,23 @@ class Exchange:
         if not self._ended.done():
             self.close(CloseReason.CLIENT_CLOSED)
 
-    async def _settle(self) -> None:
-        """Wait for the pump's end, or for its being given up: both have deadlines of their own."""
-        if self._ended.done():
-            return
-        with anyio.CancelScope(shield=True):
-            while not self._ended.done():
-                try:
-                    await asyncio.wait((self._ended,))
-                except asyncio.CancelledError:
-                    self._cancel_from_outside()
+    async def _settle(self) -> asyncio.CancelledError | None:
+        """Wait for the pump's end, or for its being given up: both have deadlines of their own.
+
+        Returns the cancellation, if somebody cancelled us meanwhile. The first time it
+        changes nothing, since all is ending; whoever insists does not wait for the cleanup.
+        """
+        cancelled = None
+        if not self._ended.done():
+            with anyio.CancelScope(shield=True):
+                while not self._ended.done():
+                    try:
+                        await asyncio.wait((self._ended,))
+                    except asyncio.CancelledError as exc:
+                        if cancelled is not None:
+                            self._hurry()
+                        cancelled = exc
+        return cancelled
 
     def _cancel_from_outside(self) -> None:
         """The server, or a scope around the response, cancelled us. For the producer it stays a cancellation."""
@@ -149,8 +166,6 @@ class Exchange:
             self._outside = True
             self.close(CloseReason.SHUTDOWN)
             self._lose()
-        else:
-            self._hurry()
 
     # The pump's task: produce, and end the body.
 
@@ -163,7 +178,9 @@ class Exchange:
             self._was_cancelled(exc)
         except StreamClosed:
             pass
-        except (Exception, BaseExceptionGroup) as exc:  # noqa: BLE001 - kept, and raised to the framework
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - kept, and raised to the framework
             self._failed(exc)
         await self._end_body()
 
@@ -196,7 +213,9 @@ class Exchange:
         if self.gone:
             return
         if self.reason is CloseReason.PRODUCER_ERROR:
-            if self._outlet.started_at is not None:
+            if self._outlet.started_at is None:
+                self._outlet.close()  # a start that is on its way aside would hide the error's own response
+            else:
                 yield from self._write(encode_control("stream-error", {"reason": self.reason}))
             return
         if self.reason is not None:
@@ -214,6 +233,9 @@ class Exchange:
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and (exc := pump.exception()) is not None:
             self.error = self.error or exc
+        if self.reason is None:
+            # Cancelled before its first step, by the closing loop; or ended by what is no Exception.
+            self.reason = CloseReason.SHUTDOWN if pump.cancelled() else CloseReason.PRODUCER_ERROR
         if not self._ended.done():
             self._end()
 
@@ -276,10 +298,13 @@ class Exchange:
 
     def write_failed(self, error: BaseException) -> None:
         """Take what `send` raised, whatever it is, for the loss of the connection (OSError from ASGI 2.4 on)."""
+        if not (self._outlet.sent_bytes or isinstance(error, LEAVINGS)) and self._connection.is_alive():
+            logger.error("the start of a stream was refused by a middleware or the server", exc_info=error)
         self.close(CloseReason.WRITE_FAILED, error)
 
     def write_waits(self) -> None:
         """See that a write which began to wait is looked after."""
+        self._acknowledged = None
         current_wheel().file(self, self._next_look())
 
     # Deadlines.
@@ -290,7 +315,7 @@ class Exchange:
             return None
         if self._kill_at is not None and now >= self._kill_at:
             self._hurry()
-        if self._is_over(self._outlet.waits_since, self._options.send_timeout, now):
+        if self._is_stuck(now):
             self.close(CloseReason.SEND_TIMEOUT)
             self._connection.abort()
         elif self.reason is None:
@@ -312,19 +337,45 @@ class Exchange:
             if not self._connection.is_alive():
                 self.close(CloseReason.WRITE_FAILED)
 
+    def _is_stuck(self, now: float) -> bool:
+        """Whether a write has waited too long for a client that takes nothing.
+
+        A slow one takes little, and a server may accept the next write only when much of what it holds has left: so
+        what counts is whether its kernel has acknowledged anything in the second half of the time.
+        """
+        since, limit = self._outlet.waits_since, self._options.send_timeout
+        if since is None or limit is None or now < since + limit / 2:
+            return False
+        before, acknowledged = self._acknowledged, self._connection.acknowledged_bytes()
+        self._acknowledged = acknowledged
+        if before is None or now < since + limit:
+            return False
+        if acknowledged > before:
+            self._outlet.waits_since = now - limit / 2
+            return False
+        return True
+
     def _hurry(self) -> None:
         """The cleanup is out of time: end the producer, and if it resists, leave it behind."""
         now = asyncio.get_running_loop().time()
         if self._finishing:
             self.reason = self.reason or CloseReason.CLIENT_CLOSED
             self._lose()
+        elif self._outlet.waits_since is not None and not self.gone:
+            # The client takes nothing, so there is no farewell, and the producer has not even been told.
+            self._lose()
+            self._connection.abort()
+            self._due(now + self._options.cleanup_timeout)
+            return
         elif self._kills < KILL_ATTEMPTS and self._producer is not None:
             self._kills += 1
             self.cleanup = Cleanup.CANCELLED
             self._producer.kill()
         else:
             self.cleanup = Cleanup.ABANDONED
-            self._lose()
+            if not self.gone:
+                self._lose()
+                self._connection.abort()
             self._end()
             return
         self._due(now + KILL_INTERVAL)
@@ -342,7 +393,8 @@ class Exchange:
             looks.append(self._opened + options.max_age)
         if outlet.waits_since is not None:
             if options.send_timeout is not None:
-                looks.append(outlet.waits_since + options.send_timeout)
+                half = self._acknowledged is None
+                looks.append(outlet.waits_since + options.send_timeout * (0.5 if half else 1.0))
         elif outlet.started_at is None:
             looks.append(self._opened + options.start_grace)
         elif options.heartbeat is not None:

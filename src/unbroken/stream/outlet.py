@@ -82,6 +82,8 @@ class Outlet:
     @types.coroutine
     def start(self) -> Generator[Trap, None, None]:
         """Send the headers, and what stands before the first item."""
+        if self.shut:
+            return
         self.started_at = self._time()
         start, self._start = self._start, {}  # many idle streams need not each keep their headers
         yield from self._transmit(start)
@@ -98,7 +100,8 @@ class Outlet:
         """Write `body` from a task of its own, and say whether it will: not while something else is being written."""
         if self._aside is not None or self.waits_since is not None or self.shut:
             return False
-        self._aside = asyncio.get_running_loop().create_task(self._write_aside(body))
+        task = asyncio.get_running_loop().create_task(self._write_aside(body))
+        self._aside = None if task.done() else task  # an eager one may have come to its end in that line
         return True
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ from time import monotonic
 from typing import Any, Protocol
 from weakref import ref
 
+import anyio
+
 from unbroken.errors import StreamClosed
 from unbroken.stream.stepping import Trap, outlast
 
@@ -97,8 +99,8 @@ class AsyncProducer:
     """Drives one asynchronous iterable for one stream."""
 
     __slots__ = (
-        "__weakref__", "_encode", "_frames", "_generator", "_owed", "_task", "_untold", "_urgent", "_waiting",
-        "killed", "scopes", "sink",
+        "__weakref__", "_encode", "_frames", "_generator", "_message", "_owed", "_task", "_untold", "_urgent",
+        "_waiting", "killed", "scopes", "sink",
     )  # fmt: skip
 
     def __init__(self, source: AsyncIterable[object], sink: Sink, encode: Callable[[Any], bytes]) -> None:
@@ -111,6 +113,7 @@ class AsyncProducer:
         self._urgent = False  # one of the next three, or `sink.gone`, wants a look: a single test per item
         self._untold = False
         self._owed = False
+        self._message: str | None = None
         self.killed = False
         self.scopes: list[Scope] = []
 
@@ -127,6 +130,8 @@ class AsyncProducer:
 
     def interrupt(self) -> None:
         """Tell the generator, once, that its stream ends."""
+        if self._cancellations() and isinstance(self.sink.closing(), asyncio.CancelledError):
+            return  # the closing loop cancels this task, too, as it does every other: that is how it is told
         self._urgent = self._untold = True
         if self._waiting and self._task is not None:
             self._cancel(self._task)
@@ -137,8 +142,12 @@ class AsyncProducer:
         if self._waiting and self._task is not None:
             self._task.cancel()
 
+    def tell(self) -> None:
+        """Note that the generator is being told. What else was to be passed on ends with it."""
+        self._untold = self._owed = False
+
     def _cancel(self, task: asyncio.Task[Any]) -> None:
-        self._untold = False
+        self.tell()
         if self.scopes:
             self.scopes[-1].cancelled = True
         task.cancel()
@@ -191,6 +200,8 @@ class AsyncProducer:
             yield from self._leave()
             raise
         finally:
+            # An exception in one of these refers to this frame, which would keep both for the garbage collector.
+            step = trap = thrown = None
             self._task = None
 
     @types.coroutine
@@ -212,15 +223,18 @@ class AsyncProducer:
     @types.coroutine
     def _outlast(self, rest: Awaitable[None]) -> Generator[Trap, None, None]:
         before = self._cancellations()
-        yield from rest  # type: ignore[misc] # a types.coroutine is both
-        self._note_cancellations(before)
+        # A scope of anyio's cancels again at every turn of the loop until it is left. Shielded, it waits, and
+        # does so when the generator runs on; an asyncio.timeout, which cancels once, is noted and passed on.
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC100 - `yield from` is the await here
+            yield from rest  # type: ignore[misc] # a types.coroutine is both
+        self._note_cancellations(before, None)
 
     @types.coroutine
     def _turn(self) -> Generator[Trap, None, None]:
         """Give the loop a turn: a generator that never awaits would starve it, and miss its client's leaving."""
         before = self._cancellations()
-        yield from outlast(None)
-        self._note_cancellations(before)
+        message = yield from outlast(None)
+        self._note_cancellations(before, message)
 
     @types.coroutine
     def _wait(self, step: Any, trap: Trap, hold: bool) -> Generator[Trap, None, Any]:
@@ -269,7 +283,7 @@ class AsyncProducer:
             self._cancel(task)
         elif self._owed:
             self._owed = False
-            task.cancel()
+            task.cancel(self._message)
             task.uncancel()  # its owner has counted it already
 
     @types.coroutine
@@ -280,11 +294,11 @@ class AsyncProducer:
             yield from self._close()
             raise _Closed
         if self._untold:
-            self._untold = False
+            self.tell()
             return self.sink.closing()
         if self._owed:
             self._owed = False
-            return asyncio.CancelledError()
+            return asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)
         if self.sink.gone:
             yield from self._pause()
         else:
@@ -309,11 +323,12 @@ class AsyncProducer:
     def _cancellations(self) -> int:
         return self._task.cancelling() if self._task is not None else 0
 
-    def _note_cancellations(self, before: int) -> None:
+    def _note_cancellations(self, before: int, message: str | None) -> None:
         # Somebody whose scope spans the yield (a timeout in the generator's body) cancelled the task while it
         # was ours. It is passed on to the generator, where that scope stands.
         if self._cancellations() > before:
             self._urgent = self._owed = True
+            self._message = message
 
 
 class _Closed(Exception):  # noqa: N818 - not an error: the generator was closed by us, and its loop is left

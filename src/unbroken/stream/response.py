@@ -26,6 +26,9 @@ from unbroken.wire import encode_item
 
 __all__ = ["EventSourceResponse"]
 
+ON_CLOSE_TIMEOUT = 10.0
+"""Seconds that a coroutine function given as `on_close` may take."""
+
 OnClose = Callable[[StreamRecord], Awaitable[None] | None]
 
 
@@ -63,7 +66,7 @@ class EventSourceResponse(Response):
             set on the server's listening socket and so counts for every connection
             of it. None leaves the sockets alone.
         on_close: Called once with the `StreamRecord`, after the cleanup; may be
-            a coroutine function. What it raises is logged.
+            a coroutine function, and has 10 seconds then. What it raises is logged.
         preframed: Take a `str` for wire text, as `StreamingResponse` does.
 
     When the stream ends before the generator does, `ClientDisconnected` or
@@ -159,6 +162,7 @@ class EventSourceResponse(Response):
             if exchange.started_after is not None:
                 connection.truncate()
             _raise(exchange)
+        exchange.error = None  # its traceback leads back to the exchange
 
     def _producer(self, exchange: Exchange) -> Producer:
         # Taken out of here: the framework may hold the response for longer than the generator should live.
@@ -174,7 +178,7 @@ class EventSourceResponse(Response):
             try:
                 result = self.on_close(record)
                 if inspect.isawaitable(result):
-                    async with asyncio.timeout(self.options.cleanup_timeout):
+                    async with asyncio.timeout(ON_CLOSE_TIMEOUT):
                         await result
             except Exception:  # noqa: BLE001 - a callback's fault must not look like the stream's
                 logger.exception("on_close of a stream failed")

@@ -31,7 +31,7 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
     to the generator's own body: a task that the generator started cannot enter it.
 
     Raises:
-        StreamClosed: at the exit, as said; or at once, if the stream has already ended.
+        StreamClosed: at the exit, as said; or at once, if the client has already left.
         ConfigurationError: when entered outside the generator of a stream.
     """
 
@@ -50,8 +50,11 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
                 "while_connected() was entered outside the generator of a stream: use it in the body of a generator "
                 "that is returned in an EventSourceResponse, and not in a task which that generator started"
             )
-        if producer.sink.gone and (closed := producer.sink.closing()) is not None:
-            raise closed
+        if producer.sink.gone:
+            producer.tell()
+            # A turn for the loop: a generator may enter the scope again and again, and do nothing else.
+            await asyncio.sleep(0)
+            _raise(producer)
         self._producer = producer
         self._cancelling = task.cancelling()
         producer.scopes.append(self)
@@ -63,10 +66,10 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
         producer, self._producer = self._producer, None
         assert producer is not None
         producer.scopes.remove(self)
-        if self._was_cancelled(producer, exc) or _is_only_closed(exc):
-            closed = producer.sink.closing()
-            if closed is not None:
-                raise closed from None
+        told = self._was_cancelled(producer, exc) or _is_only_closed(exc)
+        del exc, traceback  # or they and this frame would keep each other
+        if told:
+            _raise(producer)
 
     def _was_cancelled(self, producer: AsyncProducer, exc: BaseException | None) -> bool:
         """Take our cancellation back, and say whether it is what brought us here, alone."""
@@ -74,6 +77,16 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
             return False
         others = producer.task.uncancel() > self._cancelling
         return isinstance(exc, asyncio.CancelledError) and not others and not producer.killed
+
+
+def _raise(producer: AsyncProducer) -> None:
+    """Raise the end of the stream, unless it is a cancellation from outside, which stays one."""
+    closed = producer.sink.closing()
+    try:
+        if isinstance(closed, StreamClosed):
+            raise closed from None
+    finally:
+        del closed
 
 
 def _is_only_closed(exc: BaseException | None) -> bool:

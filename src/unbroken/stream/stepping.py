@@ -33,20 +33,22 @@ class Waiter(asyncio.Future[None]):
 
 
 @types.coroutine
-def outlast(trap: Trap, waiter: Waiter | None = None) -> Generator[Trap, None, None]:
+def outlast(trap: Trap, waiter: Waiter | None = None) -> Generator[Trap, None, str | None]:
     """Wait for `trap`, through any cancellation of the task, or until `waiter` is woken.
 
     The canceller's count stays in `Task.cancelling()`: that is how the caller
     learns of it afterwards, and how it differs from a cancellation that whoever
     is being waited for made and took back itself (a timeout inside a middleware's send).
+    After a bare turn the cancellation's message is returned: anyio knows its own by that.
     """
     if trap is None or not hasattr(trap, "add_done_callback"):
         try:
             yield trap
-        except asyncio.CancelledError:
-            return
+        except asyncio.CancelledError as exc:
+            return exc.args[0] if exc.args else None
     else:
         trap._asyncio_future_blocking = False  # the flag is the awaiting side's half of the protocol
         waiter = Waiter() if waiter is None else waiter
         trap.add_done_callback(waiter.wake)
         yield from waiter
+    return None

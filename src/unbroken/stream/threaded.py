@@ -39,7 +39,7 @@ class ThreadedProducer:
     nobody waits any more, the same thread closes the generator behind it.
     """
 
-    __slots__ = ("_encode", "_iterator", "_killed", "_sink", "_source", "_task", "_untold")
+    __slots__ = ("_encode", "_iterator", "_killed", "_own", "_queued", "_sink", "_source", "_task", "_untold")
 
     def __init__(self, source: Iterable[object], sink: Sink, encode: Callable[[Any], bytes]) -> None:
         self._source = source
@@ -47,6 +47,8 @@ class ThreadedProducer:
         self._encode = encode
         self._iterator: Iterator[object] | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._own = anyio.CapacityLimiter(1)
+        self._queued = False
         self._untold = False
         self._killed = False
 
@@ -71,6 +73,8 @@ class ThreadedProducer:
     def interrupt(self) -> None:
         """Have the stream's end raised at the yield that the generator comes to next, or stands at."""
         self._untold = True
+        if self._queued and self._task is not None:
+            self._task.cancel()
 
     def kill(self) -> None:
         """Wait no longer: close the generator, by its own thread if that is still inside of it."""
@@ -98,11 +102,29 @@ class ThreadedProducer:
         return self._sink.closing()
 
     async def _in_thread(self, function: Callable[..., object], *arguments: object) -> object:
-        limiter = _limiter.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(THREADS)
-            _limiter.set(limiter)
-        return await anyio.to_thread.run_sync(function, *arguments, limiter=limiter)
+        limiter = _shared_limiter()
+        borrowed = await self._borrow(limiter)
+        try:
+            return await anyio.to_thread.run_sync(function, *arguments, limiter=self._own)
+        finally:
+            if borrowed:
+                limiter.release_on_behalf_of(self)
+
+    async def _borrow(self, limiter: anyio.CapacityLimiter) -> bool:
+        """Wait for a thread to be free. An ending stream waits for none: its cleanup must not depend on others."""
+        if self._sink.closing() is not None:
+            return False
+        self._queued = True
+        try:
+            await limiter.acquire_on_behalf_of(self)
+        except asyncio.CancelledError:
+            if self._killed or not self._untold or self._task is None:
+                raise
+            self._task.uncancel()
+            return False
+        finally:
+            self._queued = False
+        return True
 
     # In a worker thread, one at a time.
 
@@ -130,11 +152,18 @@ class ThreadedProducer:
         try:
             if close is not None:
                 close()
-        except ValueError:
+        except Exception as exc:
             # "generator already executing": its thread sees `_killed` when it comes out of there, and closes it.
-            logger.debug("a generator is left to its thread")
-        except Exception:
-            logger.exception("the cleanup of a stream's generator failed")
+            if not (isinstance(exc, ValueError) and getattr(self._iterator, "gi_running", False)):
+                logger.exception("the cleanup of a stream's generator failed")
+
+
+def _shared_limiter() -> anyio.CapacityLimiter:
+    limiter = _limiter.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(THREADS)
+        _limiter.set(limiter)
+    return limiter
 
 
 class _Raised:

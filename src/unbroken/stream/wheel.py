@@ -21,6 +21,10 @@ RESOLUTION = 1 / 32
 """Seconds. Deadlines within one such slot share a timer; none fires early, and none later than this after its time."""
 
 
+RETRY_INTERVAL = 1.0
+"""Seconds after which a deadline that failed is looked at again: a stream must not lose all of its for one fault."""
+
+
 class Timed(Protocol):
     """What can be filed in a wheel."""
 
@@ -106,6 +110,7 @@ class TimerWheel:
         except Exception as exc:  # noqa: BLE001 - one stream's fault must not stop the clock of all others
             context = {"message": f"a deadline of {timed!r} failed", "exception": exc}
             asyncio.get_running_loop().call_exception_handler(context)
+            self.file(timed, now + RETRY_INTERVAL)
         else:
             if again is not None:
                 # A moment that has passed waits for the next slot: the turn under way would never end.
