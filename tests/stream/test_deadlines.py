@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from tests.stream.support import Recorded
-from unbroken import ClientDisconnected, CloseReason, while_connected
+from unbroken import ClientDisconnected, CloseReason, ServerClosing, while_connected
 from unbroken.observe import Cleanup
 from unbroken.testing import open_stream, run_with_virtual_clock
 from unbroken.wire import HEARTBEAT
@@ -236,3 +239,58 @@ def test_a_client_that_leaves_during_the_farewell_ends_it() -> None:
     assert app.record.reason is CloseReason.MAX_AGE
     assert app.record.discarded == 1
     assert app.record.cleanup is Cleanup.FINISHED
+
+
+def test_a_stream_whose_write_is_stuck_is_told_of_its_age() -> None:
+    """A client that takes nothing gets no farewell; the generator is told, and is not said to have swallowed it."""
+    seen: list[object] = []
+
+    async def busy() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x" * 1000
+        except ServerClosing as exc:
+            seen.append(exc.reason)
+
+    async def main() -> None:
+        async with open_stream(app, timeout=1000) as stream:
+            await stream.next_event()
+            stream.freeze()
+            await stream.wait_closed()
+
+    app = Recorded(busy(), max_age=20, send_timeout=None, cleanup_timeout=5)
+    run_with_virtual_clock(main())
+    assert seen == [CloseReason.MAX_AGE]
+    assert (app.record.reason, app.record.cleanup) == (CloseReason.MAX_AGE, Cleanup.FINISHED)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_heartbeats_go_on_under_an_eager_task_factory() -> None:
+    """A heartbeat whose task ends in the line that starts it does not block the next."""
+
+    async def main() -> bytes:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+        return await received_within(app, 61)
+
+    app = Recorded(silent())
+    assert run_with_virtual_clock(main()) == HEARTBEAT * 5
+
+
+def test_an_error_right_at_the_grace_s_end_is_a_real_one() -> None:
+    """Headers that were about to leave alone do not hide it."""
+
+    async def late() -> AsyncIterator[str]:
+        await asyncio.sleep(0.2)
+        raise HTTPException(404)
+        yield ""
+
+    async def main() -> bool:
+        app = Recorded(late(), start_grace=0.2)
+        async with open_stream(app, raise_app_errors=False, wait_for_start=False) as stream:
+            # A long turn of the loop, after which both are due.
+            asyncio.get_running_loop().call_later(0.1, time.sleep, 0.3)
+            await stream.wait_closed(10)
+            assert isinstance(stream.error, HTTPException)
+            return stream.has_started
+
+    assert asyncio.run(main()) is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -556,3 +557,196 @@ def test_a_generator_that_never_started_is_not_run_for_its_end() -> None:
     asyncio.run(main())
     assert steps in ([], [1])
     assert app.record.reason is CloseReason.CLIENT_CLOSED
+
+
+def test_an_anyio_scope_of_the_generator_s_own_spans_its_yields() -> None:
+    """A scope that expires while the stream waits for its client ends as its owner meant, and does not spin."""
+    seen: list[object] = []
+
+    async def generator() -> AsyncIterator[bytes]:
+        with anyio.move_on_after(0.1) as scope:
+            while True:
+                yield b"x" * 1000
+        seen.append(scope.cancelled_caught)
+        yield b"data: after\n\n"
+
+    async def main() -> bytes:
+        async with open_stream(app, buffer_messages=2) as stream:
+            await stream.until(lambda: len(stream.received) >= 10)
+            stream.freeze()
+            before = time.process_time()
+            await asyncio.sleep(0.5)
+            spent = time.process_time() - before
+            assert seen == []
+            stream.thaw()
+            await stream.until_end()
+            assert spent < 0.4  # a scope that cancels at every turn keeps the processor busy all the while
+            return stream.received
+
+    app = Recorded(generator())
+    assert asyncio.run(main()).endswith(b"data: after\n\n")
+    assert seen == [True]
+    assert app.record.reason is CloseReason.COMPLETED
+
+
+def test_a_timeout_and_a_leaving_in_one_write_are_told_once() -> None:
+    """The client leaves while a timeout's cancellation waits to be passed on: the cleanup is not cancelled by it."""
+    seen: list[str] = []
+
+    async def generator() -> AsyncIterator[bytes]:
+        try:
+            async with asyncio.timeout(0.1):
+                while True:
+                    yield b"x" * 1000
+        except ConnectionResetError:
+            await asyncio.sleep(0.05)
+            seen.append("cleaned")
+
+    async def main() -> None:
+        async with open_stream(app, buffer_messages=2) as stream:
+            await stream.until(lambda: len(stream.received) >= 10)
+            stream.freeze()
+            await asyncio.sleep(0.3)
+            await stream.disconnect()
+            await stream.wait_closed()
+
+    app = Recorded(generator())
+    asyncio.run(main())
+    assert seen == ["cleaned"]
+    assert app.record.cleanup is Cleanup.FINISHED
+
+
+def test_a_client_gone_before_the_first_step_is_told_once() -> None:
+    """The scope raises as it is entered; the cleanup after that is not cancelled."""
+    seen: list[str] = []
+
+    async def generator() -> AsyncIterator[str]:
+        try:
+            async with while_connected():
+                yield "x"
+        except ConnectionResetError:
+            await asyncio.sleep(0.01)
+            seen.append("cleaned")
+
+    async def already_gone(scope: Any, receive: Any, send: Any) -> None:
+        async def left() -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+        await app(scope, left, send)
+
+    async def main() -> None:
+        async with open_stream(already_gone, wait_for_start=False) as stream:
+            await stream.wait_closed()
+
+    app = Recorded(generator())
+    asyncio.run(main())
+    assert seen in ([], ["cleaned"])
+    assert app.record.cleanup is Cleanup.FINISHED
+
+
+def test_a_generator_that_enters_the_scope_for_ever_starves_nobody() -> None:
+    """`while True: try: async with while_connected(): … except: continue` is ended after the timeout."""
+
+    async def stubborn() -> AsyncIterator[str]:
+        while True:
+            try:
+                async with while_connected():
+                    yield "x"
+                    await asyncio.sleep(3600)
+            except ConnectionResetError:
+                continue
+
+    app = Recorded(stubborn(), cleanup_timeout=0.1)
+    asyncio.run(leave_after(app))
+    assert app.record.cleanup is Cleanup.CANCELLED
+
+
+def test_the_closing_loop_cancels_each_generator_once() -> None:
+    """`asyncio.run` cancels every task when its main one ends; cleanups that await still run to their ends."""
+    cleaned: list[int] = []
+
+    async def generator(number: int) -> AsyncIterator[str]:
+        try:
+            yield "x"
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(number)
+
+    async def main() -> None:
+        async def receive() -> Any:
+            return await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            started.append(message["type"])
+
+        started: list[str] = []
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        for number in range(20):
+            task = asyncio.create_task(Recorded(generator(number))(scope, receive, send))
+            tasks.append(task)
+        while len(started) < 40:
+            await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+    asyncio.run(main())
+    assert sorted(cleaned) == list(range(20))
+    assert all(task.cancelled() for task in tasks)
+
+
+def test_a_cancellation_during_the_cleanup_lets_it_finish_and_is_raised() -> None:
+    """Who cancels an ending response gets its cancellation back, after the cleanup."""
+    seen: list[str] = []
+    begun = asyncio.Event()
+
+    async def generator() -> AsyncIterator[str]:
+        try:
+            yield "x"
+            await asyncio.sleep(3600)
+        finally:
+            begun.set()
+            await asyncio.sleep(0.2)
+            seen.append("cleaned")
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    async def main() -> None:
+        async with open_stream(noting) as stream:
+            await stream.next_event()
+            await stream.disconnect()
+            await asyncio.wait_for(begun.wait(), 5)
+            await stream.cancel()
+            await stream.wait_closed()
+
+    app = Recorded(generator())
+    asyncio.run(main())
+    assert seen == ["cleaned", "cancelled"]
+    assert app.record.cleanup is Cleanup.FINISHED
+
+
+class Odd(BaseException):
+    """What is no Exception, as pytest's and other tools' own are."""
+
+
+def test_what_is_no_exception_is_an_error_all_the_same() -> None:
+    """It has a record, is told in the stream, and is raised as what it is."""
+
+    async def generator() -> AsyncIterator[str]:
+        yield "x"
+        raise Odd
+
+    async def main() -> tuple[bytes, BaseException | None]:
+        async with open_stream(app, raise_app_errors=False) as stream:
+            await stream.until_end()
+            return stream.received, stream.error
+
+    app = Recorded(generator())
+    received, error = asyncio.run(main())
+    assert b"event: stream-error\n" in received
+    assert isinstance(error, Odd)
+    assert app.record.reason is CloseReason.PRODUCER_ERROR

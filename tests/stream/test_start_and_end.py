@@ -308,8 +308,8 @@ def test_a_fault_of_on_close_is_logged_and_changes_nothing(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous"])
-@pytest.mark.parametrize("ending", ["leaves", "fails", "completes"])
-def test_nothing_of_a_stream_waits_for_the_garbage_collector(ending: str, kind: str) -> None:
+@pytest.mark.parametrize("ending", ["leaves", "leaves at a yield", "leaves in a scope", "fails", "completes"])
+def test_nothing_of_a_stream_waits_for_the_garbage_collector(ending: str, kind: str) -> None:  # noqa: C901
     """Generator, response and exchange are freed by their last reference, not by a collection seconds later.
 
     A timer that was cancelled, which the loop keeps until its time would have come, does not keep them either.
@@ -324,11 +324,18 @@ def test_nothing_of_a_stream_waits_for_the_garbage_collector(ending: str, kind: 
             raise ValueError
         if ending == "leaves":
             await asyncio.sleep(3600)
+        while ending == "leaves at a yield":
+            yield "x"
+        if ending == "leaves in a scope":
+            async with while_connected():
+                await asyncio.sleep(3600)
 
     def synchronous(held: Held) -> Iterator[str]:
         yield "x"
         if ending == "fails":
             raise ValueError
+        while ending.startswith("leaves"):
+            yield "x"
 
     async def main() -> list[bool]:
         held = Held()
@@ -340,7 +347,7 @@ def test_nothing_of_a_stream_waits_for_the_garbage_collector(ending: str, kind: 
         async with open_stream(app, raise_app_errors=False) as stream:
             del app
             await stream.next_event()
-            if ending != "leaves":
+            if not ending.startswith("leaves"):
                 await stream.until_end()
         del stream
         return [reference() is not None for reference in references]

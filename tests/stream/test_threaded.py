@@ -11,6 +11,7 @@ import pytest
 from tests.stream.support import Recorded
 from unbroken import ClientDisconnected, CloseReason, EncodeError, ServerClosing
 from unbroken.observe import Cleanup
+from unbroken.stream import threaded
 from unbroken.testing import DrivenStream, StreamEnd, open_stream
 
 pytestmark = pytest.mark.core
@@ -241,3 +242,37 @@ def test_streams_that_block_take_no_thread_from_others() -> None:
         return answer
 
     assert asyncio.run(main()) == 42
+
+
+def test_streams_that_block_keep_no_other_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every thread taken, a stream whose client leaves is told at its yield all the same."""
+    monkeypatch.setattr(threaded, "THREADS", 1)
+    go, inside = threading.Event(), threading.Event()
+    seen: list[type] = []
+
+    def blocked() -> Iterator[str]:
+        inside.set()
+        go.wait(10)
+        yield "x"
+
+    def quick() -> Iterator[str]:
+        try:
+            while True:
+                yield "x"
+        except ConnectionResetError as exc:
+            seen.append(type(exc))
+
+    async def main() -> None:
+        async with open_stream(app) as stream:
+            await stream.next_event()
+            async with open_stream(Recorded(blocked()), wait_for_start=False) as other:
+                await asyncio.to_thread(inside.wait, 10)
+                await stream.disconnect()
+                await stream.wait_closed()
+                assert seen == [ClientDisconnected]
+                go.set()
+                await other.until_end()
+
+    app = Recorded(quick())
+    asyncio.run(main())
+    assert app.record.cleanup is Cleanup.FINISHED

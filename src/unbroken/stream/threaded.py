@@ -60,12 +60,13 @@ class ThreadedProducer:
             while (item := await self._in_thread(self._advance, thrown)) is not END:
                 if isinstance(item, _Raised):
                     raise item.take()
+                thrown = None
                 thrown = await self._take(item) or self._to_tell()
         except asyncio.CancelledError:
             self._killed = True
             raise
         finally:
-            self._task = None
+            thrown = self._task = None
             if self._killed:
                 # On no loop's time: whoever cancelled this task will not wait for another of its awaits.
                 asyncio.get_running_loop().run_in_executor(None, self._close)
@@ -138,14 +139,18 @@ class ThreadedProducer:
         except Exception as exc:  # noqa: BLE001 - raised again where it is awaited
             return _Raised(exc)
         finally:
+            thrown = None  # its traceback leads to this frame
             if self._killed:
                 self._close()
 
     def _throw(self, iterator: Iterator[object], thrown: BaseException) -> object:
-        if hasattr(iterator, "throw"):
-            return iterator.throw(thrown)  # a generator's
-        self._close()
-        return END
+        try:
+            if hasattr(iterator, "throw"):
+                return iterator.throw(thrown)  # a generator's
+            self._close()
+            return END
+        finally:
+            del thrown
 
     def _close(self) -> None:
         close = getattr(self._iterator, "close", None)
