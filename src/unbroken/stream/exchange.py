@@ -50,7 +50,7 @@ class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_acknowledged", "_checked", "_cleaned", "_connection", "_ended", "_finishing", "_kill_at", "_kills",
+        "_checked", "_cleaned", "_connection", "_ended", "_finishing", "_kill_at", "_kills",
         "_listening", "_opened", "_options", "_outlet", "_outside", "_producer", "_receive", "cleanup", "discarded",
         "error", "events", "gone", "heartbeats", "reason", "slot",
     )  # fmt: skip
@@ -68,7 +68,6 @@ class Exchange:
         self._listening: asyncio.Timeout | None = None
         self._kill_at: float | None = None
         self._kills = 0
-        self._acknowledged: int | None = None
         self._outside = self._finishing = False
         self.slot: int | None = None
         self.reason: CloseReason | None = None
@@ -304,7 +303,6 @@ class Exchange:
 
     def write_waits(self) -> None:
         """See that a write which began to wait is looked after."""
-        self._acknowledged = None
         current_wheel().file(self, self._next_look())
 
     # Deadlines.
@@ -315,7 +313,7 @@ class Exchange:
             return None
         if self._kill_at is not None and now >= self._kill_at:
             self._hurry()
-        if self._is_stuck(now):
+        if self._outlet.is_stuck(now, self._options.send_timeout):
             self.close(CloseReason.SEND_TIMEOUT)
             self._connection.abort()
         elif self.reason is None:
@@ -336,24 +334,6 @@ class Exchange:
             self._checked = now
             if not self._connection.is_alive():
                 self.close(CloseReason.WRITE_FAILED)
-
-    def _is_stuck(self, now: float) -> bool:
-        """Whether a write has waited too long for a client that takes nothing.
-
-        A slow one takes little, and a server may accept the next write only when much of what it holds has left: so
-        what counts is whether its kernel has acknowledged anything in the second half of the time.
-        """
-        since, limit = self._outlet.waits_since, self._options.send_timeout
-        if since is None or limit is None or now < since + limit / 2:
-            return False
-        before, acknowledged = self._acknowledged, self._connection.acknowledged_bytes()
-        self._acknowledged = acknowledged
-        if before is None or now < since + limit:
-            return False
-        if acknowledged > before:
-            self._outlet.waits_since = now - limit / 2
-            return False
-        return True
 
     def _hurry(self) -> None:
         """The cleanup is out of time: end the producer, and if it resists, leave it behind."""
@@ -393,8 +373,7 @@ class Exchange:
             looks.append(self._opened + options.max_age)
         if outlet.waits_since is not None:
             if options.send_timeout is not None:
-                half = self._acknowledged is None
-                looks.append(outlet.waits_since + options.send_timeout * (0.5 if half else 1.0))
+                looks.append(outlet.next_look(options.send_timeout))
         elif outlet.started_at is None:
             looks.append(self._opened + options.start_grace)
         elif options.heartbeat is not None:

@@ -48,8 +48,8 @@ class Outlet:
     """
 
     __slots__ = (
-        "_aside", "_connection", "_preamble", "_send", "_start", "_takes_any_amount", "_time", "_trap", "_waiter",
-        "_watch", "last_write", "sent_bytes", "shut", "started_at", "waits_since",
+        "_acknowledged", "_aside", "_connection", "_preamble", "_send", "_start", "_takes_any_amount", "_time",
+        "_trap", "_waiter", "_watch", "last_write", "sent_bytes", "shut", "started_at", "waits_since",
     )  # fmt: skip
 
     def __init__(self, send: Send, start: Message, preamble: bytes, connection: Connection, watch: Watch) -> None:
@@ -66,6 +66,7 @@ class Outlet:
         self.started_at: float | None = None
         self.last_write = self._time()
         self.waits_since: float | None = None
+        self._acknowledged: int | None = None
         self.sent_bytes = 0
         self.shut = False
 
@@ -111,6 +112,28 @@ class Outlet:
             self._trap.cancel()
         if self._waiter is not None:
             self._waiter.wake()  # granian's futures do not tell of their cancellation
+
+    def next_look(self, limit: float) -> float:
+        """Return when a write that waits is to be looked at, for `is_stuck` with the same limit."""
+        assert self.waits_since is not None
+        return self.waits_since + limit * (0.5 if self._acknowledged is None else 1.0)
+
+    def is_stuck(self, now: float, limit: float | None) -> bool:
+        """Whether a write has waited longer than `limit` for a client that takes nothing.
+
+        A slow one takes little, and a server may accept the next write only when much of what it holds has left: so
+        what counts is whether its kernel has acknowledged anything in the second half of the time.
+        """
+        since = self.waits_since
+        if since is None or limit is None or now < since + limit / 2:
+            return False
+        before, self._acknowledged = self._acknowledged, self._connection.acknowledged_bytes()
+        if before is None or now < since + limit:
+            return False
+        if self._acknowledged > before:
+            self.waits_since = now - limit / 2
+            return False
+        return True
 
     def retire(self) -> None:
         """Forget the server and the stream: they refer to this, and would all wait for the garbage collector."""
@@ -165,8 +188,7 @@ class Outlet:
     @types.coroutine
     def _give_slowly(self, message: Message, step: Iterator[Trap], trap: Trap) -> Generator[Trap, None, None]:
         """Wait until the server has taken the message."""
-        self.waits_since = self._time()
-        self._watch.write_waits()
+        self._begin_to_wait()
         try:
             while not self.shut:
                 self._trap, self._waiter = trap, Waiter()
@@ -182,13 +204,16 @@ class Outlet:
         finally:
             self._trap = self._waiter = self.waits_since = None
 
+    def _begin_to_wait(self) -> None:
+        self.waits_since, self._acknowledged = self._time(), None
+        self._watch.write_waits()
+
     @types.coroutine
     def _wait_for_backlog(self) -> Generator[Trap, None, None]:
         """Make up for a server without backpressure: wait until it has passed on most of what it was given."""
         if self._connection.backlog_bytes() <= BACKLOG_BYTES:
             return
-        self.waits_since = self._time()
-        self._watch.write_waits()
+        self._begin_to_wait()
         while not self.shut and self._connection.backlog_bytes() > BACKLOG_BYTES // 2:
             yield from outlast(asyncio.ensure_future(asyncio.sleep(BACKLOG_INTERVAL)))
         self.waits_since = None
