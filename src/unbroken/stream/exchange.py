@@ -98,16 +98,33 @@ class Exchange:
         Raises:
             asyncio.CancelledError: when something around the response cancelled it.
         """
-        self._producer: Producer | None = producer
-        pump = asyncio.get_running_loop().create_task(self._pump(producer))
-        pump.add_done_callback(self._pump_ended)
-        current_wheel().file(self, self._next_look())
+        self._begin(producer)
         cancelled: asyncio.CancelledError | None = None
         try:
-            await self._listen()
+            async with asyncio.timeout(None) as self._listening:
+                # Always on `receive()`, whatever `spec_version` the server declares: from 2.4 on Starlette would
+                # wait for a failing send instead, and an idle stream never sends.
+                while not self._ended.done() and (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110
+                    await asyncio.sleep(0)  # rest of the request's body, from a receive that need not wait
         except asyncio.CancelledError as exc:
             cancelled = exc  # anyio knows its own by what is in it: the same is raised again
+        except Exception as exc:  # noqa: BLE001 - a receive that fails has no client behind it any more
+            if not self._ended.done():
+                logger.debug("receive() failed, taken as the client's leaving: %r", exc)
+        await self._finish(cancelled)
+
+    def _begin(self, producer: Producer) -> None:
+        self._producer: Producer | None = producer
+        pump = asyncio.get_running_loop().create_task(self._pump(producer), name="unbroken pump")
+        pump.add_done_callback(self._pump_ended)
+        current_wheel().file(self, self._next_look())
+
+    async def _finish(self, cancelled: asyncio.CancelledError | None) -> None:
+        """End the stream, unless its end is what ended the listening, and wait for the cleanup."""
+        self._listening = None
+        if cancelled is not None:
             self._cancel_from_outside()
+        self.close(CloseReason.CLIENT_CLOSED)
         try:
             cancelled = await self._settle() or cancelled
         finally:
@@ -121,25 +138,6 @@ class Exchange:
                 del cancelled
         if self.reason is CloseReason.SEND_TIMEOUT:
             await asyncio.sleep(0)  # an aborted transport reports its end at the loop's next turn
-
-    async def _listen(self) -> None:
-        """Wait for the client to leave, or for the pump to end.
-
-        Always on `receive()`, whatever `spec_version` the server declares: from 2.4 on Starlette would
-        wait for a failing send instead, and an idle stream never sends.
-        """
-        try:
-            async with asyncio.timeout(None) as self._listening:
-                if not self._ended.done():
-                    while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110
-                        await asyncio.sleep(0)  # rest of the request's body, from a receive that need not wait
-        except Exception as exc:  # noqa: BLE001 - a receive that fails has no client behind it any more
-            if not self._ended.done():
-                logger.debug("receive() failed, taken as the client's leaving: %r", exc)
-        finally:
-            self._listening = None
-        if not self._ended.done():
-            self.close(CloseReason.CLIENT_CLOSED)
 
     async def _settle(self) -> asyncio.CancelledError | None:
         """Wait for the pump's end, or for its being given up: both have deadlines of their own.

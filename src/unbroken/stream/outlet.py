@@ -48,23 +48,23 @@ class Outlet:
     """
 
     __slots__ = (
-        "_acknowledged", "_aside", "_connection", "_preamble", "_send", "_start", "_takes_any_amount", "_time",
-        "_trap", "_waiter", "_watch", "last_write", "sent_bytes", "shut", "started_at", "waits_since",
+        "_acknowledged", "_aside", "_connection", "_loop", "_preamble", "_send", "_start", "_takes_any_amount",
+        "_time", "_trap", "_waiter", "_watch", "last_write", "sent_bytes", "shut", "started_at", "waits_since",
     )  # fmt: skip
 
     def __init__(self, send: Send, start: Message, preamble: bytes, connection: Connection, watch: Watch) -> None:
         self._send = send
-        self._start = start
+        self._start: Message | None = start
         self._preamble = preamble
         self._connection = connection
         self._watch = watch
         self._takes_any_amount = connection.takes_any_amount
-        self._time = asyncio.get_running_loop().time  # asking for the loop costs a system call on Python 3.11
+        self._loop = asyncio.get_running_loop()  # asking for it at each write costs a system call on Python 3.11
         self._aside: asyncio.Task[None] | None = None
         self._trap: Trap = None
         self._waiter: Waiter | None = None
         self.started_at: float | None = None
-        self.last_write = self._time()
+        self.last_write = self._loop.time()
         self.waits_since: float | None = None
         self._acknowledged: int | None = None
         self.sent_bytes = 0
@@ -83,10 +83,10 @@ class Outlet:
     @types.coroutine
     def start(self) -> Generator[Trap, None, None]:
         """Send the headers, and what stands before the first item."""
-        if self.shut:
+        if self.shut or self._start is None:
             return
-        self.started_at = self._time()
-        start, self._start = self._start, {}  # many idle streams need not each keep their headers
+        self.started_at = self._loop.time()
+        start, self._start = self._start, None  # many idle streams need not each keep their headers
         yield from self._transmit(start)
         if self._preamble:
             yield from self._write_pieces(self._preamble)
@@ -101,7 +101,7 @@ class Outlet:
         """Write `body` from a task of its own, and say whether it will: not while something else is being written."""
         if self._aside is not None or self.waits_since is not None or self.shut:
             return False
-        task = asyncio.get_running_loop().create_task(self._write_aside(body))
+        task = self._loop.create_task(self._write_aside(body))
         self._aside = None if task.done() else task  # an eager one may have come to its end in that line
         return True
 
@@ -177,7 +177,7 @@ class Outlet:
             step = self._send(message).__await__()
             trap = next(step)
         except StopIteration:
-            self.last_write = self._time()
+            self.last_write = self._loop.time()
             self.sent_bytes += len(message.get("body", b""))
             return None
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever send raises, nothing can be written
@@ -196,7 +196,7 @@ class Outlet:
                 trap = next(step)
             _give_up(step)
         except StopIteration:
-            self.last_write = self._time()
+            self.last_write = self._loop.time()
             self.sent_bytes += len(message.get("body", b""))
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - as above
             if not self.shut:
@@ -205,7 +205,7 @@ class Outlet:
             self._trap = self._waiter = self.waits_since = None
 
     def _begin_to_wait(self) -> None:
-        self.waits_since, self._acknowledged = self._time(), None
+        self.waits_since, self._acknowledged = self._loop.time(), None
         self._watch.write_waits()
 
     @types.coroutine

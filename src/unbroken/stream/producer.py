@@ -115,7 +115,7 @@ class AsyncProducer:
         self._owed = False
         self._message: str | None = None
         self.killed = False
-        self.scopes: list[Scope] = []
+        self.scopes: tuple[Scope, ...] = ()
 
     @property
     def task(self) -> asyncio.Task[Any] | None:

@@ -57,7 +57,7 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
             _raise(producer)
         self._producer = producer
         self._cancelling = task.cancelling()
-        producer.scopes.append(self)
+        producer.scopes = (*producer.scopes, self)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -65,7 +65,7 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
         """Leave the scope; see the class."""
         producer, self._producer = self._producer, None
         assert producer is not None
-        producer.scopes.remove(self)
+        producer.scopes = tuple(scope for scope in producer.scopes if scope is not self)
         told = self._was_cancelled(producer, exc) or _is_only_closed(exc)
         del exc, traceback  # or they and this frame would keep each other
         if told:
