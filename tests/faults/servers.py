@@ -87,6 +87,7 @@ class Server:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # so that workers can be ended with their parent
         )
+        self._reaper = _reaper(self.process.pid)
 
     @classmethod
     def start(cls, which: str | ServerKind, application: str = APPLICATION, host: str = "127.0.0.1") -> Server:
@@ -152,6 +153,8 @@ class Server:
         """End the process and its workers: politely, then for good."""
         if self.process.poll() is None:
             self.ends_on(signal.SIGTERM, 2.0)
+        self._reaper.kill()
+        self._reaper.communicate()
         _kill_group(self.process.pid)
         self.process.wait()
         self._stdout.close()
@@ -185,6 +188,12 @@ def _free_port(host: str) -> int:
         free.bind((host, 0))
         port: int = free.getsockname()[1]
         return port
+
+
+def _reaper(leader: int) -> subprocess.Popen[bytes]:
+    """Start what ends the group of `leader` if the tests are killed: its standard input ends with this process."""
+    command = ["sh", "-c", f"cat; kill -KILL -{leader}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def _kill_group(leader: int) -> None:

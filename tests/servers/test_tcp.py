@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import sys
@@ -40,6 +41,15 @@ def scope_of(accepted: socket.socket, **more: object) -> dict[str, object]:
     return {"server": accepted.getsockname(), "client": accepted.getpeername(), "http_version": "1.1", **more}
 
 
+def detect(scope: dict[str, object], timeout: float) -> bool:
+    """Ask for it as a response does, on an event loop."""
+
+    async def main() -> bool:
+        return detect_dead_peers(scope, timeout)
+
+    return asyncio.run(main())
+
+
 def options(sock: socket.socket) -> tuple[int, int, int, int, int]:
     """Return what dead-peer detection consists of."""
     return (
@@ -54,7 +64,7 @@ def options(sock: socket.socket) -> tuple[int, int, int, int, int]:
 def test_both_options_are_set_and_inherited(listening: socket.socket) -> None:
     """The connection that asked, the listening socket, and every connection accepted from then on have both."""
     with connected(listening) as (_, first):
-        assert detect_dead_peers(scope_of(first), 12.0)
+        assert detect(scope_of(first), 12.0)
         with connected(listening) as (_, second):
             for sock in (first, listening, second):
                 assert options(sock) == (1, 6, 2, 3, 12_000)
@@ -64,10 +74,10 @@ def test_the_smallest_timeout_holds_and_all_is_undone(listening: socket.socket) 
     """A larger one changes nothing, a smaller one wins; forgetting puts the listening socket back."""
     with connected(listening) as (_, accepted):
         scope = scope_of(accepted)
-        detect_dead_peers(scope, 12.0)
-        detect_dead_peers(scope, 30.0)
+        detect(scope, 12.0)
+        detect(scope, 30.0)
         assert options(listening)[4] == 12_000
-        detect_dead_peers(scope, 6.0)
+        detect(scope, 6.0)
         assert options(listening)[4] == 6_000
         forget_dead_peers()
         assert (options(listening)[0], options(listening)[4]) == (0, 0)
@@ -77,14 +87,43 @@ def test_what_the_operator_has_set_is_kept(listening: socket.socket) -> None:
     """A socket with a TCP_USER_TIMEOUT of its own is left alone."""
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5_000)
     with connected(listening) as (_, accepted):
-        detect_dead_peers(scope_of(accepted), 12.0)
+        detect(scope_of(accepted), 12.0)
         assert options(listening)[4] == 5_000
+
+
+def test_a_connection_that_waited_to_be_accepted_is_found_by_a_second_look(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It inherits nothing, since it was there before; after a restart every client is one of these."""
+    monkeypatch.setattr(tcp, "SECOND_LOOK", 0.05)
+
+    async def main() -> None:
+        with connected(listening) as (_, first), closing(socket.create_connection(listening.getsockname())):
+            detect_dead_peers(scope_of(first), 12.0)
+            with closing(listening.accept()[0]) as waiting:
+                assert options(waiting)[4] == 0
+                async with asyncio.timeout(5):
+                    while options(waiting) != (1, 6, 2, 3, 12_000):
+                        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_ports_may_be_text(listening: socket.socket) -> None:
+    """As granian gives them: the connection is found all the same."""
+    with connected(listening) as (client, accepted):
+        host, port = accepted.getsockname()
+        connection = TcpConnection({"server": (host, str(port)), "client": ("127.0.0.1", str(client.getsockname()[1]))})
+        assert connection.is_alive()
+        client.close()
+        assert not connection.is_alive()
+        assert detect({"server": (host, str(port))}, 12.0)
 
 
 @pytest.mark.parametrize("server", [None, ("/run/app.sock", None)])
 def test_a_server_that_is_not_on_tcp_is_left_alone(server: object) -> None:
     """A Unix socket has no peers that vanish."""
-    assert not detect_dead_peers({"server": server}, 12.0)
+    assert not detect({"server": server}, 12.0)
 
 
 @pytest.mark.parametrize("leave", ["fin", "rst", "own close"])

@@ -33,6 +33,10 @@ class Connection(Protocol):
         """Whether the connection is still there; True where that cannot be seen."""
         ...
 
+    def is_closed(self) -> bool:
+        """Whether the server knows that it is gone, though it may never say so; asked before each write."""
+        ...
+
     def backlog_bytes(self) -> int:
         """Bytes that the server has accepted and not passed on, where it takes any amount; else 0."""
         ...

@@ -49,6 +49,9 @@ class _Request:
     def is_alive(self) -> bool:
         return bool(getattr(_transport(self._request), "connected", False))
 
+    def is_closed(self) -> bool:
+        return False
+
     def backlog_bytes(self) -> int:
         transport = _transport(self._request)
         waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)

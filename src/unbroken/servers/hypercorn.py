@@ -50,6 +50,9 @@ class _Stream:
     def is_alive(self) -> bool:
         return self._stream_id in self._protocol.stream_buffers
 
+    def is_closed(self) -> bool:
+        return False
+
     def backlog_bytes(self) -> int:
         buffer = self._protocol.stream_buffers.get(self._stream_id)
         return 0 if buffer is None else len(buffer.buffer)

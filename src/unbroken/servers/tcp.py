@@ -10,6 +10,7 @@ descriptors is enough, whatever server opened them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import struct
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from typing import Any
 
 from unbroken.servers.connection import Scope
 
@@ -34,6 +36,9 @@ RESCAN_INTERVAL = 1.0
 """Seconds between two looks through all descriptors for one that was not found: with many streams each costs
 milliseconds, and connections that cannot be found at all (a rewritten client address) would ask for ever."""
 
+SECOND_LOOK = 1.0
+"""Seconds after which the connections of a port are looked through once more."""
+
 Address = tuple[str, int]
 
 
@@ -43,21 +48,25 @@ def detect_dead_peers(scope: Scope, timeout: float) -> bool:
     Sets TCP keep-alive and TCP_USER_TIMEOUT on the listening socket behind
     `scope` and on what it has accepted. That is process-wide for this port; the
     smallest `timeout` asked for holds. Done once for each port, and undone by
-    `forget_dead_peers()`. Sockets for which the operator has set TCP_USER_TIMEOUT
-    keep theirs. A client that acknowledges but takes nothing for so long (a window
-    of zero) is given up as well.
+    `forget_dead_peers()`. To be called on the server's event loop. Sockets for
+    which the operator has set TCP_USER_TIMEOUT keep theirs. A client that
+    acknowledges but takes nothing for so long (a window of zero) is given up as well.
 
     Returns:
         Whether it could be done: only on Linux, and for a server on TCP.
     """
-    server = scope.get("server")
-    if sys.platform != "linux" or not server or not isinstance(server[1], int):
+    address = _address(scope.get("server"))
+    if sys.platform != "linux" or address is None:
         return False
+    port = address[1]
     with _lock:
-        known = _guarded.get((os.getpid(), server[1]))
+        known = _guarded.get((os.getpid(), port))
         if known is None or timeout < known:
-            _guarded[os.getpid(), server[1]] = timeout
-            _set_on_port(server[1], timeout, known)
+            _guarded[os.getpid(), port] = timeout
+            _set_on_port(port, timeout, known)
+            # Connections that wait to be accepted now inherit nothing, and have no descriptor yet. After a restart
+            # that is every client.
+            asyncio.get_running_loop().call_later(SECOND_LOOK, _look_again, port, timeout, known)
     return True
 
 
@@ -76,14 +85,18 @@ class TcpConnection:
     takes_any_amount = False
 
     def __init__(self, scope: Scope) -> None:
-        client, server = scope.get("client"), scope.get("server")
+        client, server = _address(scope.get("client")), _address(scope.get("server"))
         one_stream = str(scope.get("http_version", "1.1")).startswith("1")
-        self._addresses = (tuple(server[:2]), tuple(client[:2])) if client and server and one_stream else None
+        self._addresses = (server, client) if client and server and one_stream else None
         self._found: tuple[int, str] | None = None
 
     def is_alive(self) -> bool:
         """Whether the socket is there and established; True if it never could be found."""
         return (descriptor := self._descriptor()) is None or is_established(descriptor)
+
+    def is_closed(self) -> bool:
+        """Return False: what the server knows cannot be seen from here."""
+        return False
 
     def backlog_bytes(self) -> int:
         """Return 0: what a server keeps in its own memory cannot be seen from here."""
@@ -118,6 +131,11 @@ class TcpConnection:
             return None
         descriptor, identity = self._found
         return descriptor if _identity(descriptor) == identity else GONE
+
+
+def _address(given: Any) -> Address | None:
+    """Return host and port, which granian gives as text; None for a Unix socket, or where there is none."""
+    return (str(given[0]), int(given[1])) if given and given[1] is not None else None
 
 
 GONE = -1
@@ -208,6 +226,12 @@ def _tcp_sockets() -> Iterator[tuple[int, socket.socket]]:
             with suppress(OSError), _borrowed(descriptor) as sock:
                 if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
                     yield descriptor, sock
+
+
+def _look_again(port: int, timeout: float, ours: float | None) -> None:
+    with _lock:
+        if _guarded.get((os.getpid(), port)) == timeout:
+            _set_on_port(port, timeout, ours)
 
 
 def _set_on_port(port: int, timeout: float, ours: float | None) -> None:

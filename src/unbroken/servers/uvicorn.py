@@ -47,6 +47,9 @@ class _Cycle:
         sock = transport.get_extra_info("socket")
         return sock is None or is_established(sock.fileno())
 
+    def is_closed(self) -> bool:
+        return bool(self._cycle.transport.is_closing())
+
     def backlog_bytes(self) -> int:
         return 0
 
@@ -56,6 +59,9 @@ class _Cycle:
 
     def abort(self) -> None:
         self._cycle.transport.abort()
+        # What connection_lost tells the newest cycle only; without it the end of an older one is logged as an error.
+        self._cycle.disconnected = True
+        self._cycle.message_event.set()
 
     def truncate(self) -> None:
         """An exception closes the transport, without the terminating chunk."""

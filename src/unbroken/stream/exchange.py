@@ -299,6 +299,11 @@ class Exchange:
             logger.error("the start of a stream was refused by a middleware or the server", exc_info=error)
         self.close(CloseReason.WRITE_FAILED, error)
 
+    def connection_lost(self) -> None:
+        """Take the server's silence for the client's leaving."""
+        self.close(CloseReason.CLIENT_CLOSED)
+        self._connection.abort()
+
     def write_waits(self) -> None:
         """See that a write which began to wait is looked after."""
         current_wheel().file(self, self._next_look())
@@ -332,6 +337,7 @@ class Exchange:
             self._checked = now
             if not self._connection.is_alive():
                 self.close(CloseReason.WRITE_FAILED)
+                self._connection.abort()
 
     def _hurry(self) -> None:
         """The cleanup is out of time: end the producer, and if it resists, leave it behind."""

@@ -39,6 +39,10 @@ class Watch(Protocol):
         """A write raised."""
         ...
 
+    def connection_lost(self) -> None:
+        """The server has closed the connection, and would take writes in silence."""
+        ...
+
 
 class Outlet:
     """Starts the response, writes its body, and ends it. To be used on its event loop only.
@@ -173,6 +177,9 @@ class Outlet:
         """Step the server's `send` once; on most servers that is all of it while there is room in their buffer."""
         if self.shut:
             return None
+        if self._connection.is_closed():
+            self._watch.connection_lost()
+            return None
         try:
             step = self._send(message).__await__()
             trap = next(step)
@@ -232,6 +239,8 @@ class _Nobody:
     def write_waits(self) -> None: ...
 
     def write_failed(self, error: BaseException) -> None: ...
+
+    def connection_lost(self) -> None: ...
 
 
 async def _send_nowhere(message: Message) -> None: ...

@@ -268,6 +268,7 @@ class AsyncProducer:
         except StopIteration as ready:
             return ready.value
         finally:
+            step = trap = None  # see `_drive`
             self._waiting = False
 
     def _catch_up(self) -> None:

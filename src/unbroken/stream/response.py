@@ -64,7 +64,8 @@ class EventSourceResponse(Response):
         dead_peer_timeout: Seconds after which a client that vanished without a
             word is given up, by TCP keep-alive and TCP_USER_TIMEOUT (Linux). It is
             set on the server's listening socket and so counts for every connection
-            of it. None leaves the sockets alone.
+            of it. A client that acknowledges and takes nothing counts as well, so
+            give it more than `send_timeout`. None leaves the sockets alone.
         on_close: Called once with the `StreamRecord`, after the cleanup; may be
             a coroutine function, and has 10 seconds then. What it raises is logged.
         preframed: Take a `str` for wire text, as `StreamingResponse` does.
@@ -105,7 +106,7 @@ class EventSourceResponse(Response):
         retry: int | None = None,
         start_grace: float = 0.5,
         cleanup_timeout: float = 10.0,
-        dead_peer_timeout: float | None = 60.0,
+        dead_peer_timeout: float | None = 90.0,
         on_close: OnClose | None = None,
         preframed: bool = False,
     ) -> None:
