@@ -54,7 +54,12 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
             producer.tell()
             # A turn for the loop: a generator may enter the scope again and again, and do nothing else.
             await asyncio.sleep(0)
-            _raise(producer)
+            closed = _end_of(producer)
+            try:
+                if closed is not None:
+                    raise closed
+            finally:
+                del closed  # its traceback leads to this frame
         self._producer = producer
         self._cancelling = task.cancelling()
         producer.scopes = (*producer.scopes, self)
@@ -68,8 +73,12 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
         producer.scopes = tuple(scope for scope in producer.scopes if scope is not self)
         told = self._was_cancelled(producer, exc) or _is_only_closed(exc)
         del exc, traceback  # or they and this frame would keep each other
-        if told:
-            _raise(producer)
+        closed = _end_of(producer) if told else None
+        try:
+            if closed is not None:
+                raise closed from None
+        finally:
+            del closed
 
     def _was_cancelled(self, producer: AsyncProducer, exc: BaseException | None) -> bool:
         """Take our cancellation back, and say whether it is what brought us here, alone."""
@@ -79,14 +88,10 @@ class while_connected:  # noqa: N801 - reads as the statement it is part of, as 
         return isinstance(exc, asyncio.CancelledError) and not others and not producer.killed
 
 
-def _raise(producer: AsyncProducer) -> None:
-    """Raise the end of the stream, unless it is a cancellation from outside, which stays one."""
+def _end_of(producer: AsyncProducer) -> StreamClosed | None:
+    """Return the end of the stream as an exception, unless it is a cancellation from outside, which stays one."""
     closed = producer.sink.closing()
-    try:
-        if isinstance(closed, StreamClosed):
-            raise closed from None
-    finally:
-        del closed
+    return closed if isinstance(closed, StreamClosed) else None
 
 
 def _is_only_closed(exc: BaseException | None) -> bool:
