@@ -96,8 +96,9 @@ async def observed(request: Request) -> Response:
 
 
 async def observed_probe(request: Request) -> Response:
-    """Say what one probe noted."""
-    return JSONResponse(PROBES[request.path_params["probe"]].notes(_other_peers(request)))
+    """Say what one probe noted; nothing yet, where its request has not been taken up."""
+    probe = PROBES.get(request.path_params["probe"])
+    return JSONResponse({"records": []} if probe is None else probe.notes(_other_peers(request)))
 
 
 def _other_peers(request: Request) -> set[int]:
