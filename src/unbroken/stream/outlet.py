@@ -115,7 +115,7 @@ class Outlet:
         if self._trap is not None:
             self._trap.cancel()
         if self._waiter is not None:
-            self._waiter.wake()  # granian's futures do not tell of their cancellation
+            self._waiter.wake()  # not every server's futures tell of their cancellation
 
     def next_look(self, limit: float) -> float:
         """Return when a write that waits is to be looked at, for `is_stuck` with the same limit."""
