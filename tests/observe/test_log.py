@@ -8,16 +8,20 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from unbroken import CloseReason
-from unbroken.observe import Cleanup, StreamRecord, log_record
+from unbroken.observe import Cleanup, LoggingObserver, StreamRecord
 
 RECORD = StreamRecord(
+    id=1,
     reason=CloseReason.CLIENT_CLOSED,
     method="GET",
     path="/events",
+    route="/events",
     client="192.0.2.1:5000",
     opened_at=0.0,
     duration=12.34,
     first_byte=0.1,
+    longest_silence=3.0,
+    last_silence=2.0,
     events=7,
     discarded=0,
     heartbeats=0,
@@ -29,7 +33,7 @@ RECORD = StreamRecord(
 def lines(caplog: pytest.LogCaptureFixture, record: StreamRecord) -> list[tuple[int, str]]:
     """Log a record and return levels and texts."""
     caplog.set_level(logging.DEBUG)
-    log_record(record)
+    LoggingObserver().closed(record)
     return [(line.levelno, line.getMessage()) for line in caplog.records]
 
 

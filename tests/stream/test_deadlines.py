@@ -182,7 +182,7 @@ def test_max_age_ends_a_silent_stream_in_good_order() -> None:
             await stream.until_end()
             return stream.received, stream.ended
 
-    app = Recorded(silent(), max_age=100)
+    app = Recorded(silent(), max_age=100, max_age_jitter=0)
     received, ended = run_with_virtual_clock(main())
     assert received == HEARTBEAT * 7 + b'event: stream-end\ndata: {"reason":"max_age"}\n\n'
     assert ended == "complete"
@@ -209,7 +209,7 @@ def test_a_farewell_has_the_cleanup_timeout() -> None:
             assert len([event for event in events if event.data == "x"]) == pytest.approx(25, abs=2)
             return stream.ended
 
-    app = Recorded(talkative(), max_age=20, cleanup_timeout=5)
+    app = Recorded(talkative(), max_age=20, max_age_jitter=0, cleanup_timeout=5)
     assert run_with_virtual_clock(main()) == "complete"
     assert app.record.cleanup is Cleanup.CANCELLED
     assert app.record.duration < 27
@@ -234,7 +234,7 @@ def test_a_client_that_leaves_during_the_farewell_ends_it() -> None:
             await stream.disconnect()
             await stream.wait_closed()
 
-    app = Recorded(talkative(), max_age=20)
+    app = Recorded(talkative(), max_age=20, max_age_jitter=0)
     run_with_virtual_clock(main())
     assert app.record.reason is CloseReason.MAX_AGE
     assert app.record.discarded == 1
@@ -258,7 +258,7 @@ def test_a_stream_whose_write_is_stuck_is_told_of_its_age() -> None:
             stream.freeze()
             await stream.wait_closed()
 
-    app = Recorded(busy(), max_age=20, send_timeout=None, cleanup_timeout=5)
+    app = Recorded(busy(), max_age=20, max_age_jitter=0, send_timeout=None, cleanup_timeout=5)
     run_with_virtual_clock(main())
     assert seen == [CloseReason.MAX_AGE]
     assert (app.record.reason, app.record.cleanup) == (CloseReason.MAX_AGE, Cleanup.FINISHED)

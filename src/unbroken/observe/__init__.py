@@ -1,6 +1,25 @@
-"""What happened to the streams: one record for each."""
+"""What happens to the streams of this process: who is open, one record for each end, and who is told."""
 
-from unbroken.observe.log import log_record, logger
+from unbroken.observe.log import LoggingObserver, logger
+from unbroken.observe.observer import Finding, Hop, Observer, OpenStream, Refusal
+from unbroken.observe.observers import attach, attached, default_log, detach, tell
 from unbroken.observe.record import Cleanup, StreamRecord
+from unbroken.observe.roster import open_streams
 
-__all__ = ["Cleanup", "StreamRecord", "log_record", "logger"]
+__all__ = [
+    "Cleanup",
+    "Finding",
+    "Hop",
+    "LoggingObserver",
+    "Observer",
+    "OpenStream",
+    "Refusal",
+    "StreamRecord",
+    "attach",
+    "attached",
+    "default_log",
+    "detach",
+    "logger",
+    "open_streams",
+    "tell",
+]

@@ -1,4 +1,4 @@
-"""What must be known of one ASGI server, a file each, and of sockets where no server helps."""
+"""What must be known of one ASGI server, a file each, and of sockets and signals where no server helps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from typing import Any
 
 from unbroken.servers import daphne, hypercorn, uvicorn
 from unbroken.servers.connection import Connection, Scope, layers
-from unbroken.servers.tcp import TcpConnection, detect_dead_peers, forget_dead_peers
+from unbroken.servers.signals import hook_signals, unhook_signals
+from unbroken.servers.tcp import TcpConnection, detect_dead_peers, forget_dead_peers, is_open, listeners
 
-__all__ = ["Connection", "connection_of", "detect_dead_peers", "forget_dead_peers"]
+__all__ = [
+    "Connection",
+    "connection_of",
+    "cuts_at_signal",
+    "detect_dead_peers",
+    "forget_dead_peers",
+    "hook_signals",
+    "is_open",
+    "listeners",
+    "unhook_signals",
+]
 
 
 def connection_of(scope: Scope, send: Any) -> Connection:
@@ -18,3 +29,8 @@ def connection_of(scope: Scope, send: Any) -> Connection:
         if found is not None:
             return found
     return TcpConnection(scope)
+
+
+def cuts_at_signal(send: Any) -> bool:
+    """Whether the server behind `send` ends its connections as soon as its signal handler is called."""
+    return any(map(daphne.cuts_at_signal, layers(send)))

@@ -6,8 +6,8 @@ Its `send` is a partial of the server's `handle_reply` with the Twisted request.
   transport. How much is looked up there, and writing waits for it.
 * An application that raises mid-stream leaves its client hanging: the response is
   never finished. Here its connection is closed, once what was written has left.
-* At SIGTERM the connections are closed at once and the applications cancelled; a
-  farewell is not possible, and a cleanup that takes long is cut off.
+* At SIGTERM the connections are closed at once and the applications cancelled. So
+  its handler is called only when the streams have ended (`cuts_at_signal`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ from typing import Any
 from unbroken.servers.connection import Connection, Scope
 from unbroken.servers.tcp import TcpConnection
 
-__all__ = ["recognise"]
+__all__ = ["cuts_at_signal", "recognise"]
 
 
 def recognise(scope: Scope, send: Any) -> Connection | None:
     """Return the connection behind daphne's own `send`, or None if it is not daphne's."""
-    if not isinstance(send, partial) or not send.args or not _is_daphne(send.args[0]):
+    if not cuts_at_signal(send):
         return None
     request = send.args[0]
     return _Request(request) if hasattr(_transport(request), "abortConnection") else TcpConnection(scope)
+
+
+def cuts_at_signal(send: Any) -> bool:
+    """Whether this is daphne's own `send`: a server whose signal handler leaves no time for a farewell."""
+    return isinstance(send, partial) and bool(send.args) and _is_daphne(send.args[0])
 
 
 def _is_daphne(request: Any) -> bool:

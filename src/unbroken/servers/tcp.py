@@ -23,9 +23,10 @@ from typing import Any
 
 from unbroken.servers.connection import Scope
 
-__all__ = ["TcpConnection", "detect_dead_peers", "forget_dead_peers", "is_established"]
+__all__ = ["TcpConnection", "detect_dead_peers", "forget_dead_peers", "is_established", "is_open", "listeners"]
 
 DESCRIPTORS = "/proc/self/fd"
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 ESTABLISHED = 1
 """tcpi_state, the first byte of struct tcp_info (linux/tcp.h). Half-closed by the peer is CLOSE_WAIT, 8."""
 
@@ -77,6 +78,37 @@ def forget_dead_peers() -> None:
             if pid == os.getpid():
                 _reset_port(port, timeout)
             del _guarded[pid, port]
+
+
+def listeners(server: Any) -> list[tuple[int, str]]:
+    """Return the listening sockets of this process at the address `server` of a scope, for `is_open`.
+
+    The host is no matter: a socket listens on one name, and a scope has another.
+    """
+    if not server:
+        return []
+    return [
+        (descriptor, _identity(descriptor))
+        for descriptor, sock in _sockets()
+        if _listens(sock) and _place(sock) == (server[0] if server[1] is None else int(server[1]))
+    ]
+
+
+def is_open(found: tuple[int, str]) -> bool:
+    """Whether a socket that was found is still open; a microsecond."""
+    return _identity(found[0]) == found[1]
+
+
+def _listens(sock: socket.socket) -> bool:
+    with suppress(OSError):
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
+
+
+def _place(sock: socket.socket) -> Any:
+    """Return the port of a TCP socket, the path of a Unix one."""
+    name = sock.getsockname()
+    return name[1] if sock.family in INTERNET else name
 
 
 class TcpConnection:
@@ -216,7 +248,9 @@ def _borrowed(descriptor: int) -> Iterator[socket.socket]:
         yield sock
 
 
-def _tcp_sockets() -> Iterator[tuple[int, socket.socket]]:
+def _sockets() -> Iterator[tuple[int, socket.socket]]:
+    if sys.platform != "linux":
+        return
     try:
         descriptors = sorted(map(int, os.listdir(DESCRIPTORS)))  # noqa: PTH208 - as above
     except OSError:  # no /proc, or no descriptor left to look at it with
@@ -224,8 +258,12 @@ def _tcp_sockets() -> Iterator[tuple[int, socket.socket]]:
     for descriptor in descriptors:
         if _identity(descriptor).startswith("socket:"):
             with suppress(OSError), _borrowed(descriptor) as sock:
-                if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
+                if sock.type == socket.SOCK_STREAM:
                     yield descriptor, sock
+
+
+def _tcp_sockets() -> Iterator[tuple[int, socket.socket]]:
+    return ((descriptor, sock) for descriptor, sock in _sockets() if sock.family in INTERNET)
 
 
 def _look_again(port: int, timeout: float, ours: float | None) -> None:
@@ -255,9 +293,8 @@ def _set(sock: socket.socket, timeout: float) -> None:
 def _reset_port(port: int, timeout: float) -> None:
     for _, sock in _tcp_sockets():
         with suppress(OSError):
-            listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             ours = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == _milliseconds(timeout)
-            if listening and ours and sock.getsockname()[1] == port:
+            if _listens(sock) and ours and sock.getsockname()[1] == port:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
 

@@ -50,17 +50,14 @@ class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_checked", "_cleaned", "_connection", "_ended", "_finishing", "_kill_at", "_kills",
-        "_listening", "_opened", "_options", "_outlet", "_outside", "_producer", "_receive", "cleanup", "discarded",
-        "error", "events", "gone", "heartbeats", "reason", "slot",
+        "_checked", "_connection", "_ended", "_finishing", "_kill_at", "_kills", "_listening", "_max_age",
+        "_opened", "_options", "_outlet", "_outside", "_producer", "between", "cleanup", "discarded", "error",
+        "events", "gone", "heartbeats", "last_silence", "reason", "slot",
     )  # fmt: skip
 
-    def __init__(
-        self, start: Message, receive: Receive, send: Send, connection: Connection, options: StreamOptions
-    ) -> None:
+    def __init__(self, start: Message, send: Send, connection: Connection, options: StreamOptions) -> None:
         loop = asyncio.get_running_loop()
         self._options = options
-        self._receive = receive
         self._connection = connection
         self._outlet = Outlet(send, start, options.preamble, connection, self)
         self._opened = self._checked = loop.time()
@@ -68,12 +65,16 @@ class Exchange:
         self._listening: asyncio.Timeout | None = None
         self._kill_at: float | None = None
         self._kills = 0
+        self._max_age = options.some_age()
         self._outside = self._finishing = False
         self.slot: int | None = None
         self.reason: CloseReason | None = None
         self.error: BaseException | None = None
         self.cleanup = Cleanup.FINISHED
         self.gone = False
+        self.between = True
+        """Whether what has been written ends between two events, so that a comment may follow."""
+        self.last_silence = 0.0
         self.events = self.discarded = self.heartbeats = 0
 
     @property
@@ -86,45 +87,71 @@ class Exchange:
         """Seconds until the headers left, or None."""
         return None if self._outlet.started_at is None else self._outlet.started_at - self._opened
 
-    def age(self) -> float:
-        """Return the seconds since the stream's first moment."""
-        return asyncio.get_running_loop().time() - self._opened
+    @property
+    def longest_silence(self) -> float:
+        """The longest time without a byte so far, in seconds."""
+        return max(self._outlet.longest_silence, self.last_silence)
+
+    @property
+    def drains(self) -> bool:
+        """Whether the stream ends when its server shuts down."""
+        return self._options.drain_grace is not None
+
+    @property
+    def opened(self) -> float:
+        """The stream's first moment, by the loop's clock."""
+        return self._opened
+
+    @property
+    def last_write(self) -> float:
+        """The moment of the last byte, by the loop's clock; the first moment, if there was none."""
+        return self._outlet.last_write
 
     # The server's task: listen, and wait for the end.
 
-    async def run(self, producer: Producer) -> None:
+    async def run(self, producer: Producer, receive: Receive) -> None:
         """Stream until one side ends it, and wait for the producer's cleanup. Afterwards `reason` is set.
 
         Raises:
             asyncio.CancelledError: when something around the response cancelled it.
         """
-        self._begin(producer)
-        cancelled: asyncio.CancelledError | None = None
+        self.begin(producer)
+        cancelled = await self._listen(receive)
+        if cancelled is not None:
+            self.cancel_from_outside()
+        self.close(CloseReason.CLIENT_CLOSED)
+        await self.finish(cancelled)
+
+    async def _listen(self, receive: Receive) -> asyncio.CancelledError | None:
+        """Wait until the client leaves or the stream ends; return the cancellation, if somebody cancelled us."""
+        cancelled = None
         try:
             async with asyncio.timeout(None) as self._listening:
                 # Always on `receive()`, whatever `spec_version` the server declares: from 2.4 on Starlette would
                 # wait for a failing send instead, and an idle stream never sends.
-                while not self._ended.done() and (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110
+                while not self._ended.done() and (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110
                     await asyncio.sleep(0)  # rest of the request's body, from a receive that need not wait
         except asyncio.CancelledError as exc:
             cancelled = exc  # anyio knows its own by what is in it: the same is raised again
         except Exception as exc:  # noqa: BLE001 - a receive that fails has no client behind it any more
             if not self._ended.done():
                 logger.debug("receive() failed, taken as the client's leaving: %r", exc)
-        await self._finish(cancelled)
+        self._listening = None
+        return cancelled
 
-    def _begin(self, producer: Producer) -> None:
+    def begin(self, producer: Producer) -> None:
+        """Have `producer` produce, and the deadlines kept. `finish` must follow."""
         self._producer: Producer | None = producer
         pump = asyncio.get_running_loop().create_task(self._pump(producer), name="unbroken pump")
         pump.add_done_callback(self._pump_ended)
         current_wheel().file(self, self._next_look())
 
-    async def _finish(self, cancelled: asyncio.CancelledError | None) -> None:
-        """End the stream, unless its end is what ended the listening, and wait for the cleanup."""
-        self._listening = None
-        if cancelled is not None:
-            self._cancel_from_outside()
-        self.close(CloseReason.CLIENT_CLOSED)
+    async def finish(self, cancelled: asyncio.CancelledError | None = None) -> None:
+        """Wait for the end and the cleanup. Afterwards `reason` is set.
+
+        Raises:
+            asyncio.CancelledError: `cancelled`; or what reached us meanwhile.
+        """
         try:
             cancelled = await self._settle() or cancelled
         finally:
@@ -138,6 +165,11 @@ class Exchange:
                 del cancelled
         if self.reason is CloseReason.SEND_TIMEOUT:
             await asyncio.sleep(0)  # an aborted transport reports its end at the loop's next turn
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the end has come, and the cleanup with it."""
+        return self._ended.done()
 
     async def _settle(self) -> asyncio.CancelledError | None:
         """Wait for the pump's end, or for its being given up: both have deadlines of their own.
@@ -157,7 +189,7 @@ class Exchange:
                         cancelled = exc
         return cancelled
 
-    def _cancel_from_outside(self) -> None:
+    def cancel_from_outside(self) -> None:
         """The server, or a scope around the response, cancelled us. For the producer it stays a cancellation."""
         if self.reason is None:
             self._outside = True
@@ -200,7 +232,7 @@ class Exchange:
             return
         self.error = exc
         if self.reason is None:
-            self.reason = CloseReason.PRODUCER_ERROR
+            self._end_for(CloseReason.PRODUCER_ERROR)
         else:
             self.cleanup = Cleanup.FAILED
 
@@ -212,14 +244,15 @@ class Exchange:
         if self.reason is CloseReason.PRODUCER_ERROR:
             if self._outlet.started_at is None:
                 self._outlet.close()  # a start that is on its way aside would hide the error's own response
-            else:
+            elif self.between:
                 yield from self._write(encode_control("stream-error", {"reason": self.reason}))
             return
-        if self.reason is not None:
-            yield from self._write(encode_control("stream-end", {"reason": self.reason}))
+        # Half an event is dropped by its reader at the body's end; a blank line after it would dispatch it.
+        if self.reason is not None and self.between:
+            yield from self._write(self._options.last_words(self.reason))
         yield from self._outlet.end()
         if self.reason is None:
-            self.reason = CloseReason.COMPLETED
+            self._end_for(CloseReason.COMPLETED)
 
     @types.coroutine
     def _write(self, body: bytes) -> Generator[Trap, None, None]:
@@ -232,7 +265,7 @@ class Exchange:
             self.error = self.error or exc
         if self.reason is None:
             # Cancelled before its first step, by the closing loop; or ended by what is no Exception.
-            self.reason = CloseReason.SHUTDOWN if pump.cancelled() else CloseReason.PRODUCER_ERROR
+            self._end_for(CloseReason.SHUTDOWN if pump.cancelled() else CloseReason.PRODUCER_ERROR)
         if not self._ended.done():
             self._end()
 
@@ -282,12 +315,21 @@ class Exchange:
             self._due(now + FINISHING_GRACE)
             return
         if self.reason is None:
-            self.reason, self.error = reason, error
-            self._due(now + self._options.cleanup_timeout)
+            self._end_for(reason)
+            self.error = error
+            self._due(now + self._grace())
             if self._producer is not None:
                 self._producer.interrupt()
         if reason in GONE:
             self._lose()
+
+    def dismiss(self) -> None:
+        """End the stream because the server shuts down."""
+        self.close(CloseReason.SHUTDOWN)
+
+    def _end_for(self, reason: CloseReason) -> None:
+        self.reason = reason
+        self.last_silence = asyncio.get_running_loop().time() - self._outlet.last_write
 
     def _lose(self) -> None:
         self.gone = True
@@ -316,7 +358,7 @@ class Exchange:
             return None
         if self._kill_at is not None and now >= self._kill_at:
             self._hurry()
-        if self._outlet.is_stuck(now, self._options.send_timeout):
+        if self._outlet.is_stuck(now, self._write_limit()):
             self.close(CloseReason.SEND_TIMEOUT)
             self._connection.abort()
         elif self.reason is None:
@@ -326,12 +368,12 @@ class Exchange:
     def _keep(self, now: float) -> None:
         """Look after a stream that is open."""
         options = self._options
-        if self._is_over(self._opened, options.max_age, now):
+        if self._is_over(self._opened, self._max_age, now):
             self.close(CloseReason.MAX_AGE)
         elif self._outlet.started_at is None:
             if now >= self._opened + options.start_grace:
                 self._outlet.write_aside(b"" if options.preamble else options.opening_frame)
-        elif self._is_over(self._outlet.last_write, options.heartbeat, now):
+        elif self.between and self._is_over(self._outlet.last_write, options.heartbeat, now):
             self.heartbeats += self._outlet.write_aside(options.heartbeat_now())
         if now >= self._checked + (options.heartbeat or LIVENESS_INTERVAL):
             self._checked = now
@@ -343,14 +385,16 @@ class Exchange:
         """The cleanup is out of time: end the producer, and if it resists, leave it behind."""
         now = asyncio.get_running_loop().time()
         if self._finishing:
-            self.reason = self.reason or CloseReason.CLIENT_CLOSED
+            if self.reason is None:
+                self._end_for(CloseReason.CLIENT_CLOSED)
             self._lose()
         elif self._outlet.waits_since is not None and not self.gone:
             # The client takes nothing, so there is no farewell, and the producer has not even been told.
             self._lose()
             self._connection.abort()
-            self._due(now + self._options.cleanup_timeout)
-            return
+            if self.reason is not CloseReason.SHUTDOWN:  # then the server has waited long enough
+                self._due(now + self._options.cleanup_timeout)
+                return
         elif self._kills < KILL_ATTEMPTS and self._producer is not None:
             self._kills += 1
             self.cleanup = Cleanup.CANCELLED
@@ -368,20 +412,36 @@ class Exchange:
         self._kill_at = when
         current_wheel().file(self, when)
 
+    def _grace(self) -> float:
+        """Return the seconds that the producer has for its cleanup and farewell."""
+        drain_grace = self._options.drain_grace
+        draining = self.reason is CloseReason.SHUTDOWN and drain_grace is not None
+        return drain_grace if draining and drain_grace is not None else self._options.cleanup_timeout
+
+    def _write_limit(self) -> float | None:
+        """Return the seconds that one write may wait. In a drain half the grace: the rest is for the cleanup."""
+        limit = self._options.send_timeout
+        if self.reason is not CloseReason.SHUTDOWN:
+            return limit
+        half = self._grace() / 2
+        return half if limit is None else min(limit, half)
+
     def _next_look(self) -> float:
         options, outlet = self._options, self._outlet
         looks = (
             [self._kill_at] if self._kill_at is not None else [self._checked + (options.heartbeat or LIVENESS_INTERVAL)]
         )
-        if self.reason is None and options.max_age is not None:
-            looks.append(self._opened + options.max_age)
+        if self.reason is None and self._max_age is not None:
+            looks.append(self._opened + self._max_age)
         if outlet.waits_since is not None:
-            if options.send_timeout is not None:
-                looks.append(outlet.next_look(options.send_timeout))
+            if (limit := self._write_limit()) is not None:
+                looks.append(outlet.next_look(limit))
         elif outlet.started_at is None:
             looks.append(self._opened + options.start_grace)
         elif options.heartbeat is not None:
-            looks.append(outlet.last_write + options.heartbeat)
+            # Inside an event no heartbeat may go; the write that ends it counts anew.
+            since = outlet.last_write if self.between else asyncio.get_running_loop().time()
+            looks.append(since + options.heartbeat)
         return min(looks)
 
     @staticmethod

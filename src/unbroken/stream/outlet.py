@@ -53,7 +53,8 @@ class Outlet:
 
     __slots__ = (
         "_acknowledged", "_aside", "_connection", "_loop", "_preamble", "_send", "_start", "_takes_any_amount",
-        "_time", "_trap", "_waiter", "_watch", "last_write", "sent_bytes", "shut", "started_at", "waits_since",
+        "_trap", "_waiter", "_watch", "last_write", "longest_silence", "sent_bytes", "shut", "started_at",
+        "waits_since",
     )  # fmt: skip
 
     def __init__(self, send: Send, start: Message, preamble: bytes, connection: Connection, watch: Watch) -> None:
@@ -69,6 +70,7 @@ class Outlet:
         self._waiter: Waiter | None = None
         self.started_at: float | None = None
         self.last_write = self._loop.time()
+        self.longest_silence = 0.0
         self.waits_since: float | None = None
         self._acknowledged: int | None = None
         self.sent_bytes = 0
@@ -184,13 +186,19 @@ class Outlet:
             step = self._send(message).__await__()
             trap = next(step)
         except StopIteration:
-            self.last_write = self._loop.time()
-            self.sent_bytes += len(message.get("body", b""))
+            self._took(message)
             return None
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever send raises, nothing can be written
             self._watch.write_failed(exc)
             return None
         return self._give_slowly(message, step, trap)
+
+    def _took(self, message: Message) -> None:
+        now = self._loop.time()
+        if now - self.last_write > self.longest_silence:
+            self.longest_silence = now - self.last_write
+        self.last_write = now
+        self.sent_bytes += len(message.get("body", b""))
 
     @types.coroutine
     def _give_slowly(self, message: Message, step: Iterator[Trap], trap: Trap) -> Generator[Trap, None, None]:
@@ -203,8 +211,7 @@ class Outlet:
                 trap = next(step)
             _give_up(step)
         except StopIteration:
-            self.last_write = self._loop.time()
-            self.sent_bytes += len(message.get("body", b""))
+            self._took(message)
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - as above
             if not self.shut:
                 self._watch.write_failed(exc)

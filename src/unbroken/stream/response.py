@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import time
 import warnings
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import anyio
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from unbroken.errors import CloseReason, ConfigurationError, UnbrokenWarning
-from unbroken.observe import StreamRecord, log_record, logger
 from unbroken.servers import connection_of, detect_dead_peers
 from unbroken.stream.exchange import Exchange, Receive
+from unbroken.stream.limits import Limits
 from unbroken.stream.options import StreamOptions
 from unbroken.stream.outlet import Message, Send
 from unbroken.stream.producer import AsyncProducer, Producer
+from unbroken.stream.registration import GUARD, OnClose, Registration, admit, policies_of
+from unbroken.stream.revalidation import Revalidate
 from unbroken.stream.threaded import ThreadedProducer
 from unbroken.wire import encode_item
 
 __all__ = ["EventSourceResponse"]
-
-ON_CLOSE_TIMEOUT = 10.0
-"""Seconds that a coroutine function given as `on_close` may take."""
-
-OnClose = Callable[[StreamRecord], Awaitable[None] | None]
 
 
 class EventSourceResponse(Response):
@@ -59,6 +53,8 @@ class EventSourceResponse(Response):
         retry: Reconnection time in milliseconds, told to the client first.
         start_grace: Seconds the first item may take before the headers leave
             without it. An exception within them becomes a real error response.
+        max_age_jitter: The share of `max_age` by which a stream ends earlier, drawn at random: streams that began
+            together do not all come back together.
         cleanup_timeout: Seconds the generator has to clean up, and to say
             farewell, once its stream ends; then it is cancelled for good.
         dead_peer_timeout: Seconds after which a client that vanished without a
@@ -66,6 +62,15 @@ class EventSourceResponse(Response):
             set on the server's listening socket and so counts for every connection
             of it. A client that acknowledges and takes nothing counts as well, so
             give it more than `send_timeout`. None leaves the sockets alone.
+        drain_grace: Seconds the generator has for its cleanup and a farewell when the server shuts down: on SIGTERM,
+            on SIGINT, or when it stops listening. None leaves the stream out of that; it may hang the shutdown.
+        drain_retry: Least and most of the reconnection time in milliseconds, drawn at random, that the client is
+            told then: not all come back at once.
+        limits: Bounds the streams that are open; usually one `Limits` for many responses. Over a limit the answer
+            is 503.
+        revalidate: Called every so often with the connection; when it returns False the stream ends with
+            `revoked`. May be a coroutine function. What it raises is logged, and it is asked again.
+        revalidate_interval: Seconds between two such calls.
         on_close: Called once with the `StreamRecord`, after the cleanup; may be
             a coroutine function, and has 10 seconds then. What it raises is logged.
         preframed: Take a `str` for wire text, as `StreamingResponse` does.
@@ -103,10 +108,16 @@ class EventSourceResponse(Response):
         heartbeat_event: str | None = None,
         send_timeout: float | None = 60.0,
         max_age: float | None = None,
+        max_age_jitter: float = 0.1,
         retry: int | None = None,
         start_grace: float = 0.5,
         cleanup_timeout: float = 10.0,
         dead_peer_timeout: float | None = 90.0,
+        drain_grace: float | None = 5.0,
+        drain_retry: tuple[int, int] = (1000, 6000),
+        limits: Limits | None = None,
+        revalidate: Revalidate | None = None,
+        revalidate_interval: float = 60.0,
         on_close: OnClose | None = None,
         preframed: bool = False,
     ) -> None:
@@ -116,15 +127,18 @@ class EventSourceResponse(Response):
             heartbeat_event=heartbeat_event,
             send_timeout=send_timeout,
             max_age=max_age,
+            max_age_jitter=max_age_jitter,
             start_grace=start_grace,
             cleanup_timeout=cleanup_timeout,
             dead_peer_timeout=dead_peer_timeout,
+            drain_grace=drain_grace,
+            drain_retry=drain_retry,
         )
+        self.policies = policies_of(limits, revalidate, revalidate_interval, on_close)
         self.content = _iterable(content)
         self.status_code = status_code
         self.media_type = media_type or self.media_type
         self.background = background
-        self.on_close = on_close
         self.encode: Callable[[Any], bytes] = encode_preframed if preframed else encode_data
         if headers:
             self.init_headers(headers)
@@ -145,44 +159,42 @@ class EventSourceResponse(Response):
             await send(start)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            if self.options.dead_peer_timeout is not None:
-                detect_dead_peers(scope, self.options.dead_peer_timeout)
             await self._stream(scope, start, receive, send)
         if self.background is not None:
             await self.background()
 
     async def _stream(self, scope: Message, start: Message, receive: Receive, send: Send) -> None:
+        guard = scope.get(GUARD)
+        policies = self.policies if guard is None else (*self.policies, *guard.stand_aside())
+        places = await admit(policies, scope, receive, send)
+        if places is None:
+            return
+        if self.options.dead_peer_timeout is not None:
+            detect_dead_peers(scope, self.options.dead_peer_timeout)
         connection = connection_of(scope, send)
-        exchange = Exchange(start, receive, send, connection, self.options)
-        opened_at = time.time()
+        exchange = Exchange(start, send, connection, self.options)
+        producer = self._producer(exchange)
+        stream = Registration(scope, exchange, policies, places, dismiss=self._dismiss(exchange))
+        stream.begin(send)
         try:
-            await exchange.run(self._producer(exchange))
+            await exchange.run(producer, receive)
         finally:
-            await self._closed(_record(scope, exchange, opened_at))
+            await stream.end()
         if exchange.reason is CloseReason.PRODUCER_ERROR:
             if exchange.started_after is not None:
                 connection.truncate()
             _raise(exchange)
         exchange.error = None  # its traceback leads back to the exchange
 
+    def _dismiss(self, exchange: Exchange) -> Callable[[], None]:
+        """Return what ends the stream when its server shuts down."""
+        return exchange.dismiss
+
     def _producer(self, exchange: Exchange) -> Producer:
         # Taken out of here: the framework may hold the response for longer than the generator should live.
         content, self.content = self.content, ()
         kind = AsyncProducer if isinstance(content, AsyncIterable) else ThreadedProducer
         return kind(content, exchange, self.encode)  # type: ignore[arg-type]
-
-    async def _closed(self, record: StreamRecord) -> None:
-        log_record(record)
-        if self.on_close is None:
-            return
-        with anyio.CancelScope(shield=True):
-            try:
-                result = self.on_close(record)
-                if inspect.isawaitable(result):
-                    async with asyncio.timeout(ON_CLOSE_TIMEOUT):
-                        await result
-            except Exception:  # noqa: BLE001 - a callback's fault must not look like the stream's
-                logger.exception("on_close of a stream failed")
 
 
 def _missing(there: list[tuple[bytes, bytes]], headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -229,26 +241,6 @@ def _iterable(content: object) -> AsyncIterable[Any] | Iterable[Any]:
             "usually a generator that yields them (called, with its parentheses)"
         )
     return content
-
-
-def _record(scope: Message, exchange: Exchange, opened_at: float) -> StreamRecord:
-    client = scope.get("client")
-    assert exchange.reason is not None
-    return StreamRecord(
-        reason=exchange.reason,
-        method=scope["method"],
-        path=scope["path"],
-        client=f"{client[0]}:{client[1]}" if client else None,
-        opened_at=opened_at,
-        duration=exchange.age(),
-        first_byte=exchange.started_after,
-        events=exchange.events,
-        discarded=exchange.discarded,
-        heartbeats=exchange.heartbeats,
-        sent_bytes=exchange.sent_bytes,
-        cleanup=exchange.cleanup,
-        error=exchange.error,
-    )
 
 
 def _raise(exchange: Exchange) -> None:

@@ -211,6 +211,13 @@ class EventSourceResponse(unbroken.stream.response.EventSourceResponse):
             if company is not None:
                 await company.leave(options.cleanup_timeout)
 
+    def _dismiss(self, exchange: Exchange) -> Callable[[], None]:
+        return self._dismissed
+
+    def _dismissed(self) -> None:
+        if AppStatus.enable_automatic_graceful_drain and self._company is not None:
+            self._company.dismiss()
+
     def _producer(self, exchange: Exchange) -> Producer:
         self._company = _Company(self, exchange, super()._producer(exchange))
         return self._company

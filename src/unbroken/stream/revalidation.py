@@ -1,0 +1,65 @@
+"""Asking again, while a stream is open, whether its client may still read it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import HTTPConnection
+
+from unbroken.errors import CloseReason
+from unbroken.observe import logger
+from unbroken.stream.exchange import Exchange
+from unbroken.stream.wheel import current_wheel
+
+__all__ = ["Revalidate", "Revalidation"]
+
+Revalidate = Callable[[HTTPConnection], Awaitable[bool]]
+
+
+class Revalidation:
+    """Asks every `interval` seconds, and ends the stream with `revoked` when the answer is no.
+
+    A question that raises, or is not answered within the interval, is logged and asked again:
+    a database that is away for a moment must not send every client away. Whoever wants it
+    the other way catches the exception and returns False.
+    """
+
+    __slots__ = ("_connection", "_exchange", "_interval", "_question", "_task", "slot")
+
+    def __init__(self, question: Revalidate, interval: float, connection: HTTPConnection, exchange: Exchange) -> None:
+        self._question = question
+        self._interval = interval
+        self._connection = connection
+        self._exchange = exchange
+        self._task: asyncio.Task[None] | None = None
+        self.slot: int | None = None
+
+    def begin(self) -> None:
+        """Ask for the first time when an interval has passed: the request itself was authorised."""
+        current_wheel().file(self, asyncio.get_running_loop().time() + self._interval)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        current_wheel().discard(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    def on_time(self, now: float) -> float | None:
+        """Ask, in a task of its own; called by the wheel."""
+        if self._exchange.reason is not None:
+            return None
+        self._task = asyncio.get_running_loop().create_task(self._ask(), name="unbroken revalidation")
+        return now + self._interval
+
+    async def _ask(self) -> None:
+        try:
+            async with asyncio.timeout(self._interval):
+                answer = self._question(self._connection)
+                may_read = await answer if inspect.isawaitable(answer) else answer
+        except Exception:  # noqa: BLE001 - whatever it is, it is no answer
+            logger.exception("revalidate of a stream failed; the stream goes on, and is asked again")
+        else:
+            if not may_read:
+                self._exchange.close(CloseReason.REVOKED)
