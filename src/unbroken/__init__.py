@@ -1,6 +1,7 @@
 """Server-Sent Events for FastAPI and Starlette that do not break."""
 
 from unbroken.errors import ClientDisconnected, CloseReason, EncodeError, ServerClosing, StreamClosed
+from unbroken.stream.guard import EventStreamGuard
 from unbroken.stream.response import EventSourceResponse
 from unbroken.stream.scope import while_connected
 from unbroken.wire import ServerSentEvent
@@ -10,6 +11,7 @@ __all__ = [
     "CloseReason",
     "EncodeError",
     "EventSourceResponse",
+    "EventStreamGuard",
     "ServerClosing",
     "ServerSentEvent",
     "StreamClosed",

@@ -50,8 +50,8 @@ class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_checked", "_connection", "_ended", "_finishing", "_kill_at", "_kills", "_listening", "_max_age",
-        "_opened", "_options", "_outlet", "_outside", "_producer", "between", "cleanup", "discarded", "error",
+        "_checked", "_connection", "_finishing", "_kill_at", "_kills", "_listening", "_max_age",
+        "_opened", "_options", "_outlet", "_outside", "_producer", "between", "cleanup", "discarded", "ended", "error",
         "events", "gone", "heartbeats", "last_silence", "reason", "slot",
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ class Exchange:
         self._connection = connection
         self._outlet = Outlet(send, start, options.preamble, connection, self)
         self._opened = self._checked = loop.time()
-        self._ended: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
         self._listening: asyncio.Timeout | None = None
         self._kill_at: float | None = None
         self._kills = 0
@@ -129,12 +129,12 @@ class Exchange:
             async with asyncio.timeout(None) as self._listening:
                 # Always on `receive()`, whatever `spec_version` the server declares: from 2.4 on Starlette would
                 # wait for a failing send instead, and an idle stream never sends.
-                while not self._ended.done() and (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110
+                while not self.ended.done() and (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110
                     await asyncio.sleep(0)  # rest of the request's body, from a receive that need not wait
         except asyncio.CancelledError as exc:
             cancelled = exc  # anyio knows its own by what is in it: the same is raised again
         except Exception as exc:  # noqa: BLE001 - a receive that fails has no client behind it any more
-            if not self._ended.done():
+            if not self.ended.done():
                 logger.debug("receive() failed, taken as the client's leaving: %r", exc)
         self._listening = None
         return cancelled
@@ -166,11 +166,6 @@ class Exchange:
         if self.reason is CloseReason.SEND_TIMEOUT:
             await asyncio.sleep(0)  # an aborted transport reports its end at the loop's next turn
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the end has come, and the cleanup with it."""
-        return self._ended.done()
-
     async def _settle(self) -> asyncio.CancelledError | None:
         """Wait for the pump's end, or for its being given up: both have deadlines of their own.
 
@@ -178,11 +173,11 @@ class Exchange:
         changes nothing, since all is ending; whoever insists does not wait for the cleanup.
         """
         cancelled = None
-        if not self._ended.done():
+        if not self.ended.done():
             with anyio.CancelScope(shield=True):
-                while not self._ended.done():
+                while not self.ended.done():
                     try:
-                        await asyncio.wait((self._ended,))
+                        await asyncio.wait((self.ended,))
                     except asyncio.CancelledError as exc:
                         if cancelled is not None:
                             self._hurry()
@@ -266,11 +261,11 @@ class Exchange:
         if self.reason is None:
             # Cancelled before its first step, by the closing loop; or ended by what is no Exception.
             self._end_for(CloseReason.SHUTDOWN if pump.cancelled() else CloseReason.PRODUCER_ERROR)
-        if not self._ended.done():
+        if not self.ended.done():
             self._end()
 
     def _end(self) -> None:
-        self._ended.set_result(None)
+        self.ended.set_result(None)
         if self._listening is not None:
             self._listening.reschedule(asyncio.get_running_loop().time())
 
@@ -307,7 +302,7 @@ class Exchange:
 
     def close(self, reason: CloseReason, error: BaseException | None = None) -> None:
         """End the stream for `reason`, unless it has ended: the first reason stays."""
-        if self._ended.done():
+        if self.ended.done():
             return
         now = asyncio.get_running_loop().time()
         if self._finishing and reason is CloseReason.CLIENT_CLOSED:
@@ -354,7 +349,7 @@ class Exchange:
 
     def on_time(self, now: float) -> float | None:
         """Do what is due; called by the wheel."""
-        if self._ended.done():
+        if self.ended.done():
             return None
         if self._kill_at is not None and now >= self._kill_at:
             self._hurry()
@@ -363,7 +358,7 @@ class Exchange:
             self._connection.abort()
         elif self.reason is None:
             self._keep(now)
-        return None if self._ended.done() else self._next_look()
+        return None if self.ended.done() else self._next_look()
 
     def _keep(self, now: float) -> None:
         """Look after a stream that is open."""

@@ -1,0 +1,257 @@
+"""`EventStreamGuard`: what `EventSourceResponse` gives, for the event streams of any library."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from unbroken.errors import CloseReason, ServerClosing
+from unbroken.observe import logger
+from unbroken.servers import connection_of, detect_dead_peers, unhook_signals
+from unbroken.stream.drain import current_drain, drain
+from unbroken.stream.exchange import Exchange, Receive
+from unbroken.stream.guarded import GuardedStream
+from unbroken.stream.headers import corrected, is_encoded, is_event_stream, without_encodings
+from unbroken.stream.inbox import Inbox
+from unbroken.stream.limits import Limits, Place
+from unbroken.stream.options import StreamOptions
+from unbroken.stream.outlet import Message, Send
+from unbroken.stream.registration import GUARD, OnClose, Policy, Registration, admit, policies_of
+from unbroken.stream.revalidation import Revalidate
+
+__all__ = ["EventStreamGuard"]
+
+Application = Callable[[Any, Receive, Send], Awaitable[None]]
+
+
+class EventStreamGuard:
+    """Protect every event stream of an application, whatever library makes it, without a change to its code.
+
+        app.add_middleware(EventStreamGuard)
+
+    A response is recognised by its content type, `text/event-stream`. Other responses pass
+    untouched; so do those that protect themselves (`EventSourceResponse`), but for `limits`,
+    `revalidate` and `on_close`, which hold for them as well. A stream gets heartbeats between
+    its events, deadlines, dead-peer detection, headers against buffering, caching and
+    compression, an orderly end at shutdown, and one record.
+
+    When the stream ends first, the application is told: `receive` gives `http.disconnect`;
+    `send` raises `ClientDisconnected`, or once `ServerClosing`, after which it still sends
+    a farewell; an application that does neither for a second is cancelled. What it raises because its
+    client has left goes no further.
+
+    Args:
+        app: The ASGI application.
+        heartbeat: Seconds of silence after which a comment is sent; None sends none.
+        heartbeat_event: Type of an event with empty data to send instead of the comment.
+        send_timeout: Seconds that one write may wait for a client which takes nothing; then it is aborted.
+        max_age: Seconds after which a stream is ended in good order.
+        max_age_jitter: The share of `max_age` by which a stream ends earlier, at random.
+        retry: Reconnection time in milliseconds, told to the client first.
+        start_grace: Seconds the first bytes of the body may take before the headers leave without
+            them. What the application raises within them becomes a real error response.
+        cleanup_timeout: Seconds the application has to end, once its stream has; then it is cancelled again.
+        dead_peer_timeout: Seconds after which a vanished client is given up (Linux); see `EventSourceResponse`.
+        drain_grace: Seconds the application has at shutdown; None leaves its streams out of that.
+        drain_retry: Least and most of the random reconnection time in milliseconds told at shutdown.
+        limits: Bounds the open streams. Over a limit the answer is 503.
+        revalidate: Asked every `revalidate_interval` seconds; False ends the stream with `revoked`.
+        revalidate_interval: Seconds between two such questions.
+        on_close: Called with each stream's `StreamRecord`.
+
+    Raises:
+        ConfigurationError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        heartbeat: float | None = 15.0,
+        heartbeat_event: str | None = None,
+        send_timeout: float | None = 60.0,
+        max_age: float | None = None,
+        max_age_jitter: float = 0.1,
+        retry: int | None = None,
+        start_grace: float = 0.5,
+        cleanup_timeout: float = 10.0,
+        dead_peer_timeout: float | None = 90.0,
+        drain_grace: float | None = 5.0,
+        drain_retry: tuple[int, int] = (1000, 6000),
+        limits: Limits | None = None,
+        revalidate: Revalidate | None = None,
+        revalidate_interval: float = 60.0,
+        on_close: OnClose | None = None,
+    ) -> None:
+        self.app = app
+        self.options = StreamOptions.checked(
+            retry=retry,
+            heartbeat=heartbeat,
+            heartbeat_event=heartbeat_event,
+            send_timeout=send_timeout,
+            max_age=max_age,
+            max_age_jitter=max_age_jitter,
+            start_grace=start_grace,
+            cleanup_timeout=cleanup_timeout,
+            dead_peer_timeout=dead_peer_timeout,
+            drain_grace=drain_grace,
+            drain_retry=drain_retry,
+        )
+        self.policies = policies_of(limits, revalidate, revalidate_interval, on_close)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve a request, and guard what becomes a stream of events."""
+        if scope["type"] != "http" or scope["method"] == "HEAD":
+            return await self.app(scope, self._lifespan(receive) if scope["type"] == "lifespan" else receive, send)
+        headers = without_encodings(scope["headers"])
+        if headers is not None:
+            scope["headers"] = headers
+        gate = _Gate(self, scope, receive, send)
+        try:
+            await self.app(scope, gate.inbox.receive, gate.send)
+        except (Exception, asyncio.CancelledError) as exc:
+            if await gate.leave(exc):
+                raise
+        else:
+            await gate.leave(None)
+
+    def _lifespan(self, receive: Receive) -> Receive:
+        async def listening() -> Message:
+            message = await receive()
+            if self.options.drain_grace is not None:
+                if message["type"] == "lifespan.startup":
+                    current_drain().listen()
+                elif message["type"] == "lifespan.shutdown":
+                    await drain()  # of what a server has left open that does not wait for its streams
+                    unhook_signals()
+            return message
+
+        return listening
+
+
+class _Gate:
+    """One request at the guard: a stream, from the message on that makes it one."""
+
+    __slots__ = (
+        "_around", "_connection", "_guard", "_passes", "_recording", "_refused", "_registration", "_scope", "_send",
+        "_stream", "_task", "inbox",
+    )  # fmt: skip
+
+    def __init__(self, guard: EventStreamGuard, scope: Message, receive: Receive, send: Send) -> None:
+        self._guard = guard
+        self._scope = scope
+        self._send = send
+        self._task = asyncio.current_task()
+        self._around: _Gate | None = scope.get(GUARD)
+        self._passes = self._refused = False
+        self._recording: asyncio.Task[None] | None = None
+        self._stream: GuardedStream | None = None
+        self.inbox = Inbox(receive)
+        scope[GUARD] = self
+
+    @property
+    def app(self) -> Application:
+        """What is wrapped, for those who look through middlewares."""
+        return self._guard.app
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a message on; what the application is given in place of the server's `send`."""
+        if self._passes:
+            return self._send(message)
+        kind = message["type"]
+        if self._stream is not None:
+            return self._stream.send(message) if kind == "http.response.body" else self._send(message)
+        if kind == "http.response.start":
+            if is_event_stream(message.get("headers", ())):
+                return self._open(message)
+            self._passes = True
+        return self._send(message)
+
+    def stand_aside(self) -> Sequence[Policy]:
+        """Guard no stream of this request, which is protected nearer by; return what holds for it nevertheless."""
+        self._passes = True
+        around = () if self._around is None else self._around.stand_aside()
+        return (*self._guard.policies, *around)
+
+    async def _open(self, start: Message) -> None:
+        around = () if self._around is None else self._around.stand_aside()
+        policies = (*self._guard.policies, *around)
+        places = await admit(policies, self._scope, self.inbox.receive, self._send)
+        if places is None:
+            self._passes = self._refused = True
+            self._send = _send_refused
+            self.inbox.close()
+            await self._send(start)
+        else:
+            self._begin(start, policies, places)
+
+    def _begin(self, start: Message, policies: Sequence[Policy], places: list[Place]) -> None:
+        assert self._task is not None
+        options, encoded = self._guard.options, is_encoded(start["headers"])
+        if encoded:
+            logger.warning("the stream %s is compressed: no heartbeat can be put into it", self._scope["path"])
+            options = replace(options, heartbeat=None, preamble=b"", opening_frame=b"")
+        if options.dead_peer_timeout is not None:
+            detect_dead_peers(self._scope, options.dead_peer_timeout)
+        start = {**start, "headers": corrected(start["headers"], self._scope.get("http_version", "1.1"))}
+        self._connection = connection_of(self._scope, self._send)
+        exchange = Exchange(start, self._send, self._connection, options)
+        self._stream = GuardedStream(exchange, self.inbox, self._task, encoded=encoded, preceded=bool(options.preamble))
+        self._registration = Registration(self._scope, exchange, policies, places, guarded=True)
+        self._registration.begin(self._send)
+        exchange.begin(self._stream)
+        exchange.ended.add_done_callback(self._record)
+        self.inbox.listen(partial(exchange.close, CloseReason.CLIENT_CLOSED))
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """See the stream to its end when the application has ended; say whether `error` is to be raised."""
+        if self._stream is None:
+            return not self._refused
+        exchange, stream = self._stream.exchange, self._stream
+        traceback = error and error.__traceback__  # without the exchange's own frames, through which it goes
+        from_outside = error if isinstance(error, asyncio.CancelledError) and not self._is_ours() else None
+        if from_outside is not None:
+            exchange.cancel_from_outside()
+        if error is None and exchange.reason is None and not stream.is_complete:
+            stream.end(RuntimeError("the application returned without completing its response"))
+        stream.end(error)
+        try:
+            await exchange.finish(from_outside)
+        finally:
+            self._record()
+            await asyncio.shield(self._recording)  # type: ignore[arg-type] # just made, if there was none
+        failed = exchange.reason is CloseReason.PRODUCER_ERROR
+        if failed and exchange.started_after is not None:
+            self._connection.truncate()
+        exchange.error = None  # its traceback leads back to the exchange
+        if error is not None:
+            error.__traceback__ = traceback
+        return failed
+
+    def _is_ours(self) -> bool:
+        """Take our own cancellations of the application back, and say whether there were no others."""
+        assert self._stream is not None
+        assert self._task is not None
+        for _ in range(self._stream.cancellations):
+            self._task.uncancel()
+        return self._stream.cancellations > 0 and not self._task.cancelling()
+
+    def _record(self, _: object = None) -> None:
+        # At the stream's end, which the application may outlive: with a background task, or because it does not end.
+        if self._recording is None:
+            self._recording = asyncio.get_running_loop().create_task(self._close(), name="unbroken record")
+
+    async def _close(self) -> None:
+        assert self._stream is not None
+        self._stream.release()
+        try:
+            await self._stream.exchange.finish()
+        finally:
+            await self._registration.end()
+
+
+async def _send_refused(message: Message) -> None:
+    raise ServerClosing(CloseReason.LIMIT)
