@@ -1,4 +1,4 @@
-"""The life of one streamed response: its deadlines, and its one end.
+"""The life of one streamed response, and its one end.
 
 Two tasks, whatever the stream does. The server's own listens on `receive()`:
 on today's servers that is the only place where a client's leaving shows, since
@@ -18,11 +18,11 @@ import anyio
 from unbroken.errors import ClientDisconnected, CloseReason, ServerClosing, StreamClosed
 from unbroken.observe import Cleanup, logger
 from unbroken.servers import Connection
+from unbroken.stream.deadlines import Deadlines
 from unbroken.stream.options import StreamOptions
 from unbroken.stream.outlet import Message, Outlet, Rest, Send
 from unbroken.stream.producer import Producer
 from unbroken.stream.stepping import Trap
-from unbroken.stream.wheel import current_wheel
 from unbroken.wire import encode_control
 
 __all__ = ["Exchange", "Receive"]
@@ -35,39 +35,30 @@ GONE = frozenset({CloseReason.CLIENT_CLOSED, CloseReason.WRITE_FAILED, CloseReas
 LEAVINGS = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 """What servers and `BaseHTTPMiddleware` raise when a client has left."""
 
-KILL_INTERVAL = 0.5
-"""Seconds between two attempts to end a producer that is out of time."""
-KILL_ATTEMPTS = 3
-
 FINISHING_GRACE = 1.0
 """Seconds that the last write may take after the client was said to have left."""
-
-LIVENESS_INTERVAL = 15.0
-"""Seconds between two looks at the socket underneath, where there is no heartbeat to tie them to."""
 
 
 class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_checked", "_connection", "_finishing", "_kill_at", "_kills", "_listening", "_max_age",
-        "_opened", "_options", "_outlet", "_outside", "_producer", "between", "cleanup", "discarded", "ended", "error",
-        "events", "gone", "heartbeats", "last_silence", "reason", "slot",
+        "_deadlines", "_listening", "_outside", "between", "cleanup", "connection", "discarded", "ended", "error",
+        "events", "finishing", "gone", "heartbeats", "last_silence", "opened", "options", "outlet", "producer",
+        "reason",
     )  # fmt: skip
 
     def __init__(self, start: Message, send: Send, connection: Connection, options: StreamOptions) -> None:
         loop = asyncio.get_running_loop()
-        self._options = options
-        self._connection = connection
-        self._outlet = Outlet(send, start, options.preamble, connection, self)
-        self._opened = self._checked = loop.time()
+        self.options = options
+        self.connection = connection
+        self.outlet = Outlet(send, start, options.preamble, connection, self)
+        self.opened = loop.time()
         self.ended: asyncio.Future[None] = loop.create_future()
         self._listening: asyncio.Timeout | None = None
-        self._kill_at: float | None = None
-        self._kills = 0
-        self._max_age = options.some_age()
-        self._outside = self._finishing = False
-        self.slot: int | None = None
+        self.producer: Producer | None = None
+        self._deadlines: Deadlines | None = Deadlines(self)
+        self._outside = self.finishing = False
         self.reason: CloseReason | None = None
         self.error: BaseException | None = None
         self.cleanup = Cleanup.FINISHED
@@ -80,32 +71,38 @@ class Exchange:
     @property
     def sent_bytes(self) -> int:
         """Bytes of the body that the server took."""
-        return self._outlet.sent_bytes
+        return self.outlet.sent_bytes
 
     @property
     def started_after(self) -> float | None:
         """Seconds until the headers left, or None."""
-        return None if self._outlet.started_at is None else self._outlet.started_at - self._opened
+        return None if self.outlet.started_at is None else self.outlet.started_at - self.opened
 
     @property
     def longest_silence(self) -> float:
         """The longest time without a byte so far, in seconds."""
-        return max(self._outlet.longest_silence, self.last_silence)
+        return max(self.outlet.longest_silence, self.last_silence)
 
     @property
     def drains(self) -> bool:
         """Whether the stream ends when its server shuts down."""
-        return self._options.drain_grace is not None
-
-    @property
-    def opened(self) -> float:
-        """The stream's first moment, by the loop's clock."""
-        return self._opened
+        return self.options.drain_grace is not None
 
     @property
     def last_write(self) -> float:
         """The moment of the last byte, by the loop's clock; the first moment, if there was none."""
-        return self._outlet.last_write
+        return self.outlet.last_write
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """What is due, and when; until `finish`."""
+        assert self._deadlines is not None
+        return self._deadlines
+
+    def _stop_deadlines(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.stop()
+            self._deadlines = None  # it refers to us: both would wait for the garbage collector
 
     # The server's task: listen, and wait for the end.
 
@@ -141,10 +138,10 @@ class Exchange:
 
     def begin(self, producer: Producer) -> None:
         """Have `producer` produce, and the deadlines kept. `finish` must follow."""
-        self._producer: Producer | None = producer
+        self.producer = producer
         pump = asyncio.get_running_loop().create_task(self._pump(producer), name="unbroken pump")
         pump.add_done_callback(self._pump_ended)
-        current_wheel().file(self, self._next_look())
+        self.deadlines.look_again()
 
     async def finish(self, cancelled: asyncio.CancelledError | None = None) -> None:
         """Wait for the end and the cleanup. Afterwards `reason` is set.
@@ -155,9 +152,9 @@ class Exchange:
         try:
             cancelled = await self._settle() or cancelled
         finally:
-            current_wheel().discard(self)
-            self._outlet.retire()
-            self._producer = None
+            self._stop_deadlines()
+            self.outlet.retire()
+            self.producer = None
         if cancelled is not None:
             try:
                 raise cancelled
@@ -180,7 +177,7 @@ class Exchange:
                         await asyncio.wait((self.ended,))
                     except asyncio.CancelledError as exc:
                         if cancelled is not None:
-                            self._hurry()
+                            self.deadlines.hurry()
                         cancelled = exc
         return cancelled
 
@@ -189,14 +186,14 @@ class Exchange:
         if self.reason is None:
             self._outside = True
             self.close(CloseReason.SHUTDOWN)
-            self._lose()
+            self.lose()
 
     # The pump's task: produce, and end the body.
 
     async def _pump(self, producer: Producer) -> None:
         try:
-            if self._options.start_grace <= 0:
-                await self._outlet.start()
+            if self.options.start_grace <= 0:
+                await self.outlet.start()
             await producer.run()
         except asyncio.CancelledError as exc:
             self._was_cancelled(exc)
@@ -216,7 +213,7 @@ class Exchange:
             # Nobody but the closing loop knows this task: end without another write, which could wait for ever.
             self._outside = True
             self.close(CloseReason.SHUTDOWN)
-            self._lose()
+            self.lose()
         else:
             error = RuntimeError("the stream's generator ended with a CancelledError although nobody had cancelled it")
             error.__cause__ = exc
@@ -227,31 +224,31 @@ class Exchange:
             return
         self.error = exc
         if self.reason is None:
-            self._end_for(CloseReason.PRODUCER_ERROR)
+            self.end_for(CloseReason.PRODUCER_ERROR)
         else:
             self.cleanup = Cleanup.FAILED
 
     @types.coroutine
     def _end_body(self) -> Generator[Trap, None, None]:
-        self._finishing = True
+        self.finishing = True
         if self.gone:
             return
         if self.reason is CloseReason.PRODUCER_ERROR:
-            if self._outlet.started_at is None:
-                self._outlet.close()  # a start that is on its way aside would hide the error's own response
+            if self.outlet.started_at is None:
+                self.outlet.close()  # a start that is on its way aside would hide the error's own response
             elif self.between:
                 yield from self._write(encode_control("stream-error", {"reason": self.reason}))
             return
         # Half an event is dropped by its reader at the body's end; a blank line after it would dispatch it.
         if self.reason is not None and self.between:
-            yield from self._write(self._options.last_words(self.reason))
-        yield from self._outlet.end()
+            yield from self._write(self.options.last_words(self.reason))
+        yield from self.outlet.end()
         if self.reason is None:
-            self._end_for(CloseReason.COMPLETED)
+            self.end_for(CloseReason.COMPLETED)
 
     @types.coroutine
     def _write(self, body: bytes) -> Generator[Trap, None, None]:
-        rest = self._outlet.write(body)
+        rest = self.outlet.write(body)
         if rest is not None:
             yield from rest  # type: ignore[misc] # a types.coroutine is both
 
@@ -260,11 +257,12 @@ class Exchange:
             self.error = self.error or exc
         if self.reason is None:
             # Cancelled before its first step, by the closing loop; or ended by what is no Exception.
-            self._end_for(CloseReason.SHUTDOWN if pump.cancelled() else CloseReason.PRODUCER_ERROR)
+            self.end_for(CloseReason.SHUTDOWN if pump.cancelled() else CloseReason.PRODUCER_ERROR)
         if not self.ended.done():
-            self._end()
+            self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Note that all is over: the body, and the producer, or that it is left behind."""
         self.ended.set_result(None)
         if self._listening is not None:
             self._listening.reschedule(asyncio.get_running_loop().time())
@@ -273,7 +271,7 @@ class Exchange:
 
     def write_items(self, body: bytes, items: int) -> Rest:
         """Hand `items` encoded items to the server, or count them as discarded when the client is gone."""
-        rest = None if self.gone else self._outlet.write(body)
+        rest = None if self.gone else self.outlet.write(body)
         if rest is not None:
             return self._write_rest(rest, items)
         self._count(items)
@@ -304,141 +302,44 @@ class Exchange:
         """End the stream for `reason`, unless it has ended: the first reason stays."""
         if self.ended.done():
             return
-        now = asyncio.get_running_loop().time()
-        if self._finishing and reason is CloseReason.CLIENT_CLOSED:
+        if self.finishing and reason is CloseReason.CLIENT_CLOSED:
             # Where the server tells of the response's end by a disconnect, that may overtake the end itself.
-            self._due(now + FINISHING_GRACE)
+            self.deadlines.due_in(FINISHING_GRACE)
             return
         if self.reason is None:
-            self._end_for(reason)
+            self.end_for(reason)
             self.error = error
-            self._due(now + self._grace())
-            if self._producer is not None:
-                self._producer.interrupt()
+            self.deadlines.due_in(self.deadlines.grace())
+            if self.producer is not None:
+                self.producer.interrupt()
         if reason in GONE:
-            self._lose()
+            self.lose()
 
     def dismiss(self) -> None:
         """End the stream because the server shuts down."""
         self.close(CloseReason.SHUTDOWN)
 
-    def _end_for(self, reason: CloseReason) -> None:
+    def end_for(self, reason: CloseReason) -> None:
+        """Note why the stream ends, and since when it has been silent."""
         self.reason = reason
-        self.last_silence = asyncio.get_running_loop().time() - self._outlet.last_write
+        self.last_silence = asyncio.get_running_loop().time() - self.outlet.last_write
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """Note that nothing can be written any more."""
         self.gone = True
-        self._outlet.close()
+        self.outlet.close()
 
     def write_failed(self, error: BaseException) -> None:
         """Take what `send` raised, whatever it is, for the loss of the connection (OSError from ASGI 2.4 on)."""
-        if not (self._outlet.sent_bytes or isinstance(error, LEAVINGS)) and self._connection.is_alive():
+        if not (self.outlet.sent_bytes or isinstance(error, LEAVINGS)) and self.connection.is_alive():
             logger.error("the start of a stream was refused by a middleware or the server", exc_info=error)
         self.close(CloseReason.WRITE_FAILED, error)
 
     def connection_lost(self) -> None:
         """Take the server's silence for the client's leaving."""
         self.close(CloseReason.CLIENT_CLOSED)
-        self._connection.abort()
+        self.connection.abort()
 
     def write_waits(self) -> None:
         """See that a write which began to wait is looked after."""
-        current_wheel().file(self, self._next_look())
-
-    # Deadlines.
-
-    def on_time(self, now: float) -> float | None:
-        """Do what is due; called by the wheel."""
-        if self.ended.done():
-            return None
-        if self._kill_at is not None and now >= self._kill_at:
-            self._hurry()
-        if self._outlet.is_stuck(now, self._write_limit()):
-            self.close(CloseReason.SEND_TIMEOUT)
-            self._connection.abort()
-        elif self.reason is None:
-            self._keep(now)
-        return None if self.ended.done() else self._next_look()
-
-    def _keep(self, now: float) -> None:
-        """Look after a stream that is open."""
-        options = self._options
-        if self._is_over(self._opened, self._max_age, now):
-            self.close(CloseReason.MAX_AGE)
-        elif self._outlet.started_at is None:
-            if now >= self._opened + options.start_grace:
-                self._outlet.write_aside(b"" if options.preamble else options.opening_frame)
-        elif self.between and self._is_over(self._outlet.last_write, options.heartbeat, now):
-            self.heartbeats += self._outlet.write_aside(options.heartbeat_now())
-        if now >= self._checked + (options.heartbeat or LIVENESS_INTERVAL):
-            self._checked = now
-            if not self._connection.is_alive():
-                self.close(CloseReason.WRITE_FAILED)
-                self._connection.abort()
-
-    def _hurry(self) -> None:
-        """The cleanup is out of time: end the producer, and if it resists, leave it behind."""
-        now = asyncio.get_running_loop().time()
-        if self._finishing:
-            if self.reason is None:
-                self._end_for(CloseReason.CLIENT_CLOSED)
-            self._lose()
-        elif self._outlet.waits_since is not None and not self.gone:
-            # The client takes nothing, so there is no farewell, and the producer has not even been told.
-            self._lose()
-            self._connection.abort()
-            if self.reason is not CloseReason.SHUTDOWN:  # then the server has waited long enough
-                self._due(now + self._options.cleanup_timeout)
-                return
-        elif self._kills < KILL_ATTEMPTS and self._producer is not None:
-            self._kills += 1
-            self.cleanup = Cleanup.CANCELLED
-            self._producer.kill()
-        else:
-            self.cleanup = Cleanup.ABANDONED
-            if not self.gone:
-                self._lose()
-                self._connection.abort()
-            self._end()
-            return
-        self._due(now + KILL_INTERVAL)
-
-    def _due(self, when: float) -> None:
-        self._kill_at = when
-        current_wheel().file(self, when)
-
-    def _grace(self) -> float:
-        """Return the seconds that the producer has for its cleanup and farewell."""
-        drain_grace = self._options.drain_grace
-        draining = self.reason is CloseReason.SHUTDOWN and drain_grace is not None
-        return drain_grace if draining and drain_grace is not None else self._options.cleanup_timeout
-
-    def _write_limit(self) -> float | None:
-        """Return the seconds that one write may wait. In a drain half the grace: the rest is for the cleanup."""
-        limit = self._options.send_timeout
-        if self.reason is not CloseReason.SHUTDOWN:
-            return limit
-        half = self._grace() / 2
-        return half if limit is None else min(limit, half)
-
-    def _next_look(self) -> float:
-        options, outlet = self._options, self._outlet
-        looks = (
-            [self._kill_at] if self._kill_at is not None else [self._checked + (options.heartbeat or LIVENESS_INTERVAL)]
-        )
-        if self.reason is None and self._max_age is not None:
-            looks.append(self._opened + self._max_age)
-        if outlet.waits_since is not None:
-            if (limit := self._write_limit()) is not None:
-                looks.append(outlet.next_look(limit))
-        elif outlet.started_at is None:
-            looks.append(self._opened + options.start_grace)
-        elif options.heartbeat is not None:
-            # Inside an event no heartbeat may go; the write that ends it counts anew.
-            since = outlet.last_write if self.between else asyncio.get_running_loop().time()
-            looks.append(since + options.heartbeat)
-        return min(looks)
-
-    @staticmethod
-    def _is_over(since: float | None, limit: float | None, now: float) -> bool:
-        return since is not None and limit is not None and now >= since + limit
+        self.deadlines.look_again()

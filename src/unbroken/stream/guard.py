@@ -211,7 +211,7 @@ class _Gate:
         if self._stream is None:
             return not self._refused
         exchange, stream = self._stream.exchange, self._stream
-        traceback = error and error.__traceback__  # without the exchange's own frames, through which it goes
+        traceback = None if error is None else error.__traceback__  # without the frames it passes in the exchange
         from_outside = error if isinstance(error, asyncio.CancelledError) and not self._is_ours() else None
         if from_outside is not None:
             exchange.cancel_from_outside()
