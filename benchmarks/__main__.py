@@ -1,4 +1,4 @@
-"""Run the comparison and print it: `python -m benchmarks [--quick] [--reps N] [--only stream|await|idle]`."""
+"""Run the comparison and print it: `python -m benchmarks [--quick] [--reps N] [--only stream|await|request|idle]`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks.client import CLIENT_CORE
-from benchmarks.peers import PEERS, available
+from benchmarks.peers import PEERS, WRAPPINGS, available
 from benchmarks.report import machine, table
 from benchmarks.server import Server, pin
 from benchmarks.workloads import WORKLOADS, Figure, Size
 
-_PARTS = {"stream": ["stream"], "await": ["sleep", "queue"], "idle": ["idle"]}
-_FULL = Size(events=200_000, streams=2000)
-_QUICK = Size(events=20_000, streams=500)
+_PARTS = {"stream": ["stream"], "await": ["sleep", "queue"], "request": ["request"], "idle": ["idle"]}
+_FULL = Size(events=200_000, streams=2000, requests=20_000)
+_QUICK = Size(events=20_000, streams=500, requests=2_000)
 
 Results = dict[str, dict[str, list[Figure]]]
 
@@ -41,13 +41,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="+", choices=PEERS, metavar="NAME", help=f"some of: {'; '.join(PEERS)}")
     parser.add_argument("--events", type=int, metavar="N", help="events of one stream")
     parser.add_argument("--streams", type=int, metavar="N", help="idle streams")
+    parser.add_argument("--requests", type=int, metavar="N", help="requests for something else than a stream")
     parser.add_argument("--json", action="store_true", help="every single figure, as JSON")
     return parser
 
 
 def _size(options: argparse.Namespace) -> Size:
     default = _QUICK if options.quick else _FULL
-    return Size(options.events or default.events, options.streams or default.streams)
+    requests = options.requests or default.requests
+    return Size(options.events or default.events, options.streams or default.streams, requests)
 
 
 def _allow_files(needed: int) -> None:
@@ -60,11 +62,13 @@ def _allow_files(needed: int) -> None:
 
 
 def _run(workloads: list[str], peers: list[str], reps: int, size: Size) -> Results:
-    results: Results = {workload: {peer: [] for peer in peers} for workload in workloads}
+    results: Results = {
+        workload: {peer: [] for peer in (WRAPPINGS if workload == "request" else peers)} for workload in workloads
+    }
     for workload in workloads:
         # Interleaved: whatever else the machine does meanwhile falls on all peers alike.
         for repetition in range(reps):
-            for peer in peers:
+            for peer in results[workload]:
                 _say(f"{workload} {repetition + 1}/{reps} {peer}")
                 with Server(peer) as server:
                     results[workload][peer].append(WORKLOADS[workload].measure(server, size))

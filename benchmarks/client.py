@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from benchmarks.peers import MARK
 
-__all__ = ["CLIENT_CORE", "open_streams", "read_stream"]
+__all__ = ["CLIENT_CORE", "make_requests", "open_streams", "read_stream"]
 
 CLIENT_CORE = 1
 TIMEOUT = 120.0
@@ -50,6 +50,26 @@ def _drain(connection: socket.socket) -> tuple[int, bytes]:
             return count, tail
         count += buffer.count(MARK, 0, size)
         tail = (tail + bytes(buffer[max(0, size - len(_LAST_CHUNK)) : size]))[-len(_LAST_CHUNK) :]
+
+
+def make_requests(port: int, path: str, count: int) -> int:
+    """Make requests one after the other on one connection, and give the number of answers that came whole."""
+    request = f"GET /{path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+        connection.setblocking(False)
+        return sum(_ask(connection, request) for _ in range(count))
+
+
+def _ask(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(request)
+    received, deadline = b"", time.monotonic() + TIMEOUT
+    while MARK not in received and time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):  # it spins, as above
+            part = connection.recv(_BUFFER)
+            if not part:
+                return False
+            received += part
+    return received.startswith(b"HTTP/1.1 200 ") and MARK in received
 
 
 @contextlib.contextmanager

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import Response, StreamingResponse
 
-__all__ = ["MARK", "PEERS", "REFERENCE", "Peer", "application", "available"]
+__all__ = ["MARK", "NO_MIDDLEWARE", "PEERS", "REFERENCE", "WRAPPINGS", "Peer", "application", "available"]
 
 MARK = b"~"
 """One per event and nowhere else: events are counted by it, whatever line ends and framing a peer writes."""
@@ -31,6 +31,7 @@ class Peer:
     # None: the route itself is the generator, as fastapi.sse has it.
     respond: Respond | None
     route_options: dict[str, Any]
+    middleware: Any = None
 
 
 def _response(item: Any, respond: Respond) -> Peer:
@@ -71,6 +72,32 @@ def _unbroken_compat() -> Peer:
     return _response(FRAME, EventSourceResponse)
 
 
+def _guarded(peer: Callable[[], Peer]) -> Callable[[], Peer]:
+    def guarded() -> Peer:
+        from unbroken import EventStreamGuard
+
+        return replace(peer(), middleware=EventStreamGuard)
+
+    return guarded
+
+
+class EmptyMiddleware:
+    """The least that a middleware can be which looks at what is sent: what `EventStreamGuard` is compared with."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def passing(message: Any) -> None:
+            await send(message)
+
+        await self.app(scope, receive, passing)
+
+
+def _empty() -> Peer:
+    return replace(_starlette(), middleware=EmptyMiddleware)
+
+
 REFERENCE = "unbroken"
 
 PEERS: dict[str, Callable[[], Peer]] = {
@@ -80,12 +107,24 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "StreamingResponse": _starlette,
     "sse-starlette": _sse_starlette,
     "fastapi.sse": _fastapi_sse,
+    "guard around StreamingResponse": _guarded(_starlette),
+    "guard around sse-starlette": _guarded(_sse_starlette),
+    "guard around fastapi.sse": _guarded(_fastapi_sse),
 }
+
+NO_MIDDLEWARE = "no middleware"
+
+WRAPPINGS: dict[str, Callable[[], Peer]] = {
+    NO_MIDDLEWARE: _starlette,
+    "an empty middleware": _empty,
+    "EventStreamGuard": _guarded(_starlette),
+}
+"""What an application can be wrapped in: compared where no event stream is asked for."""
 
 
 def available() -> list[str]:
     """Name the peers that can run here: fastapi.sse is missing before FastAPI 0.135."""
-    return [name for name in PEERS if name != "fastapi.sse" or find_spec("fastapi.sse")]
+    return [name for name in PEERS if not name.endswith("fastapi.sse") or find_spec("fastapi.sse")]
 
 
 def _workloads(item: Any) -> dict[str, Workload]:
@@ -123,13 +162,20 @@ async def _feed(items: asyncio.Queue[Any], item: Any, events: int) -> None:
 
 
 def application(name: str) -> FastAPI:
-    """Build the application of one peer: `/stream`, `/sleep`, `/queue` and `/idle`, each with `?events=`."""
-    peer = PEERS[name]()
+    """Build the application of one peer: `/stream`, `/sleep`, `/queue` and `/idle` with `?events=`, and `/plain`."""
+    peer = (PEERS | WRAPPINGS)[name]()
     app = FastAPI()
+    app.get("/plain")(_plain)
+    if peer.middleware is not None:
+        app.add_middleware(peer.middleware)
     for path, workload in _workloads(peer.item).items():
         endpoint = workload if peer.respond is None else _endpoint(peer.respond, workload)
         app.get(f"/{path}", **peer.route_options)(endpoint)
     return app
+
+
+async def _plain() -> dict[str, str]:
+    return {"text": TEXT}
 
 
 def _endpoint(respond: Respond, workload: Workload) -> Callable[[int], Any]:

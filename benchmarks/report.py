@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from benchmarks.peers import REFERENCE
+from benchmarks.peers import NO_MIDDLEWARE, REFERENCE
 from benchmarks.workloads import Figure, Workload
 
 __all__ = ["machine", "table"]
 
 
 def table(workload: Workload, figures: dict[str, list[Figure]]) -> str:
-    """Write one workload's table; the last column is the peer's median divided by ours."""
+    """Write one workload's table; the last column is the peer's median divided by the reference's."""
     medians = {peer: statistics.median(_values(results)) for peer, results in figures.items()}
-    ours = medians.get(REFERENCE)
+    reference = NO_MIDDLEWARE if NO_MIDDLEWARE in figures else REFERENCE
+    ours = medians.get(reference)
     rows = [_row(peer, results, medians[peer], ours) for peer, results in figures.items()]
-    head = [f"### {workload.title}", "", f"| peer | {workload.unit} [min-max] | ÷ {REFERENCE} |", "|---|---:|---:|"]
+    head = [f"### {workload.title}", "", f"| peer | {workload.unit} [min-max] | ÷ {reference} |", "|---|---:|---:|"]
     return "\n".join([*head, *rows, ""])
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.client import open_streams, read_stream, still_open
+from benchmarks.client import make_requests, open_streams, read_stream, still_open
 from benchmarks.server import Server
 
 __all__ = ["WORKLOADS", "Figure", "Size", "Workload"]
@@ -21,6 +21,7 @@ class Size:
 
     events: int
     streams: int
+    requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,13 @@ def _cpu_per_event(path: str) -> Callable[[Server, Size], Figure]:
         return Figure((server.cpu() - before) * 1e6 / events, events, received)
 
     return measure
+
+
+def _cpu_per_request(server: Server, size: Size) -> Figure:
+    make_requests(server.port, "plain", max(1, size.requests // 20))
+    before = server.cpu()
+    received = make_requests(server.port, "plain", size.requests)
+    return Figure((server.cpu() - before) * 1e6 / size.requests, size.requests, received)
 
 
 def _memory_per_stream(server: Server, size: Size) -> Figure:
@@ -78,5 +86,8 @@ WORKLOADS = {
     "stream": Workload("stream: one fast stream, its generator never awaits", _CPU, _cpu_per_event("stream")),
     "sleep": Workload("await: asyncio.sleep(0) before each event", _CPU, _cpu_per_event("sleep")),
     "queue": Workload("await: each event comes over a queue from another task", _CPU, _cpu_per_event("queue")),
+    "request": Workload(
+        "request: a small JSON answer, no event stream", "µs of server CPU per request", _cpu_per_request
+    ),
     "idle": Workload("idle: open streams after their first event", _MEMORY, _memory_per_stream),
 }

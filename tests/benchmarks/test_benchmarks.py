@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = ["unbroken", "StreamingResponse"]
+PEERS = ["unbroken", "StreamingResponse", "guard around StreamingResponse"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads CPU and memory of a process as Linux gives them")
 
@@ -32,6 +32,14 @@ def test_every_event_and_every_stream_arrives(part: str) -> None:
         assert list(peers) == PEERS
         for (figure,) in peers.values():
             assert figure["received"] == figure["expected"] == (5 if part == "idle" else 300)
+
+
+def test_every_answer_arrives() -> None:
+    """What an application is wrapped in is compared by answers that came whole."""
+    wrappings = json.loads(_report("--only", "request", "--requests", "50", "--json"))["request"]
+    assert list(wrappings) == ["no middleware", "an empty middleware", "EventStreamGuard"]
+    for (figure,) in wrappings.values():
+        assert figure["received"] == figure["expected"] == 50
 
 
 def test_the_report_has_a_row_per_peer() -> None:

@@ -113,16 +113,8 @@ class Exchange:
             asyncio.CancelledError: when something around the response cancelled it.
         """
         self.begin(producer)
-        cancelled = await self._listen(receive)
-        if cancelled is not None:
-            self.cancel_from_outside()
-        self.close(CloseReason.CLIENT_CLOSED)
-        await self.finish(cancelled)
-
-    async def _listen(self, receive: Receive) -> asyncio.CancelledError | None:
-        """Wait until the client leaves or the stream ends; return the cancellation, if somebody cancelled us."""
-        cancelled = None
-        try:
+        cancelled: asyncio.CancelledError | None = None
+        try:  # here and not in a coroutine of its own, which every idle stream would hold
             async with asyncio.timeout(None) as self._listening:
                 # Always on `receive()`, whatever `spec_version` the server declares: from 2.4 on Starlette would
                 # wait for a failing send instead, and an idle stream never sends.
@@ -134,7 +126,10 @@ class Exchange:
             if not self.ended.done():
                 logger.debug("receive() failed, taken as the client's leaving: %r", exc)
         self._listening = None
-        return cancelled
+        if cancelled is not None:
+            self.cancel_from_outside()
+        self.close(CloseReason.CLIENT_CLOSED)
+        await self.finish(cancelled)
 
     def begin(self, producer: Producer) -> None:
         """Have `producer` produce, and the deadlines kept. `finish` must follow."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from unbroken.errors import CloseReason, ServerClosing
 from unbroken.observe import logger
-from unbroken.servers import connection_of, detect_dead_peers, unhook_signals
+from unbroken.servers import Connection, connection_of, detect_dead_peers, unhook_signals
 from unbroken.stream.drain import current_drain, drain
 from unbroken.stream.exchange import Exchange, Receive
-from unbroken.stream.guarded import GuardedStream
+from unbroken.stream.guarded import GuardedStream, is_leaving
 from unbroken.stream.headers import corrected, is_encoded, is_event_stream, without_encodings
 from unbroken.stream.inbox import Inbox
 from unbroken.stream.limits import Limits, Place
@@ -25,6 +25,9 @@ from unbroken.stream.revalidation import Revalidate
 __all__ = ["EventStreamGuard"]
 
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
+
+BODILESS = frozenset({204, 205, 304})
+"""Statuses of responses without a body, whatever their content type: 204 tells a browser not to reconnect."""
 
 
 class EventStreamGuard:
@@ -112,11 +115,16 @@ class EventStreamGuard:
         gate = _Gate(self, scope, receive, send)
         try:
             await self.app(scope, gate.inbox.receive, gate.send)
-        except (Exception, asyncio.CancelledError) as exc:
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # a cancellation, or a group with one, too
             if await gate.leave(exc):
                 raise
         else:
-            await gate.leave(None)
+            if gate.has_begun:
+                await gate.leave(None)
+        finally:
+            gate.retire()
 
     def _lifespan(self, receive: Receive) -> Receive:
         async def listening() -> Message:
@@ -135,10 +143,12 @@ class EventStreamGuard:
 class _Gate:
     """One request at the guard: a stream, from the message on that makes it one."""
 
-    __slots__ = (
-        "_around", "_connection", "_guard", "_passes", "_recording", "_refused", "_registration", "_scope", "_send",
-        "_stream", "_task", "inbox",
-    )  # fmt: skip
+    # Defaults of the class, and no slots: most requests are no streams, and need little of it.
+    _passes = _refused = False
+    _recording: asyncio.Task[None] | None = None
+    _stream: GuardedStream | None = None
+    _connection: Connection
+    _registration: Registration
 
     def __init__(self, guard: EventStreamGuard, scope: Message, receive: Receive, send: Send) -> None:
         self._guard = guard
@@ -146,11 +156,17 @@ class _Gate:
         self._send = send
         self._task = asyncio.current_task()
         self._around: _Gate | None = scope.get(GUARD)
-        self._passes = self._refused = False
-        self._recording: asyncio.Task[None] | None = None
-        self._stream: GuardedStream | None = None
         self.inbox = Inbox(receive)
         scope[GUARD] = self
+
+    def retire(self) -> None:
+        """Leave the scope: it and the gate would keep each other, and the whole request, for the garbage collector."""
+        self._scope[GUARD] = self._around
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the request has become a stream of this guard's."""
+        return self._stream is not None
 
     @property
     def app(self) -> Application:
@@ -163,9 +179,11 @@ class _Gate:
             return self._send(message)
         kind = message["type"]
         if self._stream is not None:
-            return self._stream.send(message) if kind == "http.response.body" else self._send(message)
+            return self._stream.send(message) if kind == "http.response.body" else self._pass_by(message)
         if kind == "http.response.start":
-            if is_event_stream(message.get("headers", ())):
+            if not isinstance(message.get("headers", ()), list | tuple):
+                message = {**message, "headers": list(message["headers"])}  # ASGI allows what can be read only once
+            if is_event_stream(message.get("headers", ())) and message["status"] not in BODILESS:
                 return self._open(message)
             self._passes = True
         return self._send(message)
@@ -175,6 +193,11 @@ class _Gate:
         self._passes = True
         around = () if self._around is None else self._around.stand_aside()
         return (*self._guard.policies, *around)
+
+    def _pass_by(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":  # the first may still wait here, so the server would not notice
+            raise RuntimeError("the application started its response twice")
+        return self._send(message)
 
     async def _open(self, start: Message) -> None:
         around = () if self._around is None else self._around.stand_aside()
@@ -188,7 +211,7 @@ class _Gate:
         else:
             self._begin(start, policies, places)
 
-    def _begin(self, start: Message, policies: Sequence[Policy], places: list[Place]) -> None:
+    def _begin(self, start: Message, policies: Sequence[Policy], places: Sequence[Place]) -> None:
         assert self._task is not None
         options, encoded = self._guard.options, is_encoded(start["headers"])
         if encoded:
@@ -199,7 +222,7 @@ class _Gate:
         start = {**start, "headers": corrected(start["headers"], self._scope.get("http_version", "1.1"))}
         self._connection = connection_of(self._scope, self._send)
         exchange = Exchange(start, self._send, self._connection, options)
-        self._stream = GuardedStream(exchange, self.inbox, self._task, encoded=encoded, preceded=bool(options.preamble))
+        self._stream = GuardedStream(exchange, self.inbox, self._task, encoded=encoded)
         self._registration = Registration(self._scope, exchange, policies, places, guarded=True)
         self._registration.begin(self._send)
         exchange.begin(self._stream)
@@ -209,17 +232,18 @@ class _Gate:
     async def leave(self, error: BaseException | None) -> bool:
         """See the stream to its end when the application has ended; say whether `error` is to be raised."""
         if self._stream is None:
-            return not self._refused
+            return not self._refused or isinstance(error, asyncio.CancelledError) or not is_leaving(error)
         exchange, stream = self._stream.exchange, self._stream
         traceback = None if error is None else error.__traceback__  # without the frames it passes in the exchange
-        from_outside = error if isinstance(error, asyncio.CancelledError) and not self._is_ours() else None
-        if from_outside is not None:
+        is_over = stream.is_complete or exchange.ended.done()
+        cancelled = stream.take_back() and isinstance(error, asyncio.CancelledError)
+        if cancelled:
             exchange.cancel_from_outside()
-        if error is None and exchange.reason is None and not stream.is_complete:
+        if error is None and exchange.reason is None:
             stream.end(RuntimeError("the application returned without completing its response"))
         stream.end(error)
         try:
-            await exchange.finish(from_outside)
+            await exchange.finish(error if cancelled else None)  # type: ignore[arg-type] # it is a CancelledError then
         finally:
             self._record()
             await asyncio.shield(self._recording)  # type: ignore[arg-type] # just made, if there was none
@@ -229,15 +253,12 @@ class _Gate:
         exchange.error = None  # its traceback leads back to the exchange
         if error is not None:
             error.__traceback__ = traceback
-        return failed
+        return failed or (is_over and not self._is_due_to_the_end(error))
 
-    def _is_ours(self) -> bool:
-        """Take our own cancellations of the application back, and say whether there were no others."""
+    def _is_due_to_the_end(self, error: BaseException | None) -> bool:
+        """Whether an application that outlived its stream, as with a background task, raised because of that end."""
         assert self._stream is not None
-        assert self._task is not None
-        for _ in range(self._stream.cancellations):
-            self._task.uncancel()
-        return self._stream.cancellations > 0 and not self._task.cancelling()
+        return self._stream.exchange.reason is not CloseReason.COMPLETED and is_leaving(error)
 
     def _record(self, _: object = None) -> None:
         # At the stream's end, which the application may outlive: with a background task, or because it does not end.

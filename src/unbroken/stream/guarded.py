@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import types
+from collections.abc import Awaitable, Generator
 from typing import Any
 
 import anyio
@@ -12,7 +13,8 @@ from starlette.requests import ClientDisconnect
 from unbroken.errors import CloseReason, ServerClosing, StreamClosed
 from unbroken.stream.exchange import Exchange
 from unbroken.stream.inbox import Inbox
-from unbroken.stream.outlet import Message
+from unbroken.stream.outlet import Message, Rest
+from unbroken.stream.stepping import Trap, outlast
 from unbroken.stream.turns import current_turns
 from unbroken.wire.boundaries import EventBoundaries
 
@@ -38,23 +40,27 @@ class GuardedStream:
     by an exception of `send`, if it goes on sending, and by one cancellation, if it does neither.
     """
 
-    def __init__(
-        self, exchange: Exchange, inbox: Inbox, task: asyncio.Task[Any], *, encoded: bool, preceded: bool
-    ) -> None:
+    __slots__ = (
+        "_boundaries", "_cancellations", "_cancelling", "_complete", "_error", "_inbox", "_loop", "_task", "_timer",
+        "_told", "_turn", "_turn_began", "_turns", "_writing", "exchange",
+    )  # fmt: skip
+
+    def __init__(self, exchange: Exchange, inbox: Inbox, task: asyncio.Task[Any], *, encoded: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self.exchange = exchange
         self._inbox = inbox
         self._task = task
+        self._cancelling = task.cancelling()
+        self._cancellations = 0
         self._complete: asyncio.Future[None] = self._loop.create_future()
-        self._boundaries = None if encoded else EventBoundaries()  # what is compressed cannot be read
-        self._preceded = preceded  # something of ours comes before the application's first byte
-        self._writing: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+        self._boundaries = None if encoded else _boundaries()  # what is compressed cannot be read
+        exchange.between = not encoded
+        self._writing = asyncio.Lock()  # a fair one: who sends first is written first
         self._told = False
         self._timer: asyncio.TimerHandle | None = None
         self._turns = current_turns()
         self._turn, self._turn_began = -1, 0.0
-        self.cancellations = 0
-        """How often the application's task was cancelled from here."""
 
     # For the application.
 
@@ -64,6 +70,7 @@ class GuardedStream:
         Raises:
             StreamClosed: the stream has ended. `ClientDisconnected` every time; `ServerClosing` once, unless
                 `receive` has told of it: what is sent then, within the grace, is a farewell.
+            RuntimeError: the application has sent the end of the body before.
         """
         more = message.get("more_body", False)
         if more:
@@ -73,6 +80,8 @@ class GuardedStream:
         if not more:
             self.end(None)
             await asyncio.wait((self.exchange.ended,))
+        elif self.exchange.gone:
+            self._tell()
         elif self._is_long_turn():
             await asyncio.sleep(0)
 
@@ -85,10 +94,16 @@ class GuardedStream:
         """Note that the body is complete, or that the application has ended; with `error`, if it raised that."""
         if self._complete.done():
             return
-        if error is None or (self.exchange.reason is not None and is_leaving(error)):
-            self._complete.set_result(None)
-        else:
-            self._complete.set_exception(error)
+        if error is not None and not (self.exchange.reason is not None and is_leaving(error)):
+            self._error = error  # not in the future, which would keep it, and its frames us
+        self._complete.set_result(None)
+
+    def take_back(self) -> bool:
+        """Take our own cancellations of the application back, and say whether somebody else has cancelled it."""
+        while self._cancellations:
+            self._cancellations -= 1
+            self._task.uncancel()
+        return self._task.cancelling() > self._cancelling
 
     def _tell(self) -> None:
         closing = self.exchange.closing()
@@ -102,35 +117,41 @@ class GuardedStream:
             raise closing
 
     async def _write(self, body: bytes) -> None:
-        while self._writing is not None:
-            await asyncio.wait((self._writing,))
+        await self._writing.acquire()
+        if self._complete.done():
+            self._writing.release()
+            self._tell()
+            raise RuntimeError("a piece of the body was sent after its end")
         rest = self._pass_on(body)
-        if rest is not None:
+        if rest is None:
+            self._written()
+        else:
             # In a task of its own: whoever cancels the application must not tear a message, nor wait for the client.
-            self._writing = self._loop.create_task(self._outlast(rest), name="unbroken write")
-            await asyncio.wait((self._writing,))
+            task = self._loop.create_task(self._outlast(rest), name="unbroken write")
+            await asyncio.wait((task,))
 
-    def _pass_on(self, body: bytes) -> Awaitable[None] | None:
-        boundaries, exchange = self._boundaries, self.exchange
-        if boundaries is None:
-            exchange.between = False
-            return exchange.write_items(body, 0)
-        if self._preceded or exchange.started_after is not None:
-            boundaries.precede()
-        before = boundaries.events
-        body = boundaries.feed(body)
-        exchange.between = boundaries.between
-        return exchange.write_items(body, boundaries.events - before)
+    def _pass_on(self, body: bytes) -> Rest:
+        if self._boundaries is None:
+            return _first_step(self.exchange.write_items(body, 0))
+        before = self._boundaries.events
+        body = self._boundaries.feed(body)
+        self.exchange.between = False  # or a heartbeat that is just due might come before what is still to be written
+        return _first_step(self.exchange.write_items(body, self._boundaries.events - before))
+
+    def _written(self) -> None:
+        if self._boundaries is not None:
+            self.exchange.between = self._boundaries.between
+        self._writing.release()
 
     async def _outlast(self, rest: Awaitable[None]) -> None:
         try:
             await rest
         finally:
-            self._writing = None
+            self._written()
 
     def _is_long_turn(self) -> bool:
         """Whether the loop waits for a turn: an application that never awaits would starve it, and never be told."""
-        turn, now = self._turns.number(), self.exchange.last_write
+        turn, now = self._turns.number(), self._loop.time()
         if turn != self._turn:
             self._turn, self._turn_began = turn, now
         return now - self._turn_began > TURN_SECONDS
@@ -140,8 +161,10 @@ class GuardedStream:
     async def run(self) -> None:
         """Wait for the end of the body, or of the application."""
         await self._complete
-        if self._writing is not None:
-            await asyncio.wait((self._writing,))
+        async with self._writing:  # of a sender that was cancelled, or is not the application's own task
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def interrupt(self) -> None:
         """Tell the application that its stream ends."""
@@ -151,7 +174,7 @@ class GuardedStream:
     def kill(self) -> None:
         """Cancel the application."""
         if not self._complete.done():
-            self.cancellations += 1
+            self._cancellations += 1
             self._task.cancel()
 
     def release(self) -> None:
@@ -165,8 +188,31 @@ class GuardedStream:
             self.kill()
 
 
-def is_leaving(error: BaseException) -> bool:
+def is_leaving(error: BaseException | None) -> bool:
     """Whether `error` says no more than that the stream has ended."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(LEAVINGS)[1] is None
     return isinstance(error, LEAVINGS)
+
+
+def _boundaries() -> EventBoundaries:
+    boundaries = EventBoundaries()
+    boundaries.precede()  # a heartbeat, or the `retry` of ours, may; so none of its byte order mark is passed on
+    return boundaries
+
+
+def _first_step(rest: Rest) -> Rest:
+    """Begin a write at once: on servers that never make a writer wait that is all of it, and no task is needed."""
+    if rest is None:
+        return None
+    try:
+        trap = next(rest)  # type: ignore[call-overload] # a types.coroutine is both
+    except StopIteration:
+        return None
+    return _other_steps(rest, trap)
+
+
+@types.coroutine
+def _other_steps(rest: Awaitable[None], trap: Trap) -> Generator[Trap, None, None]:
+    yield from outlast(trap)
+    yield from rest  # type: ignore[misc] # as above

@@ -16,7 +16,7 @@ def is_event_stream(headers: Headers) -> bool:
     """Whether a response with these headers is one."""
     for name, value in headers:
         if name.lower() == b"content-type":
-            return value[:17].lower() == b"text/event-stream"
+            return value.partition(b";")[0].strip().lower() == b"text/event-stream"
     return False
 
 
@@ -29,9 +29,9 @@ def corrected(headers: Headers, http_version: str) -> list[tuple[bytes, bytes]]:
     """Return the headers that keep hops from buffering, caching and compressing the stream."""
     dropped = {b"content-length"} | (HOP_BY_HOP if http_version.startswith(("2", "3")) else set())
     kept = [(name.lower(), value) for name, value in headers if name.lower() not in dropped]
-    given = dict(kept)
-    caching = given.get(b"cache-control", b"no-store")
-    if b"no-transform" not in caching:  # a proxy that compresses a stream buffers it
+    given = {name for name, _ in kept}
+    caching = b", ".join(value for name, value in kept if name == b"cache-control") or b"no-store"
+    if b"no-transform" not in caching.lower():  # a proxy that compresses a stream buffers it
         caching += b", no-transform"
     others = [(name, value) for name, value in kept if name != b"cache-control"]
     buffering = [] if b"x-accel-buffering" in given else [(b"x-accel-buffering", b"no")]
@@ -43,6 +43,7 @@ def without_encodings(headers: Headers) -> list[tuple[bytes, bytes]] | None:
 
     A middleware that compresses what it should not (Starlette's did until 0.39) then has no reason to.
     """
-    if not any(name == b"accept" and b"text/event-stream" in value for name, value in headers):
-        return None
-    return [header for header in headers if header[0] != b"accept-encoding"]
+    for name, value in headers:
+        if name == b"accept" and b"text/event-stream" in value:
+            return [header for header in headers if header[0] != b"accept-encoding"]
+    return None

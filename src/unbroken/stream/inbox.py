@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from unbroken.observe import logger
@@ -28,28 +28,27 @@ OnDisconnect = Callable[[], None]
 class Inbox:
     """Messages of one request. To be used on its event loop only."""
 
-    __slots__ = (
-        "_body_bytes", "_changed", "_interrupted", "_listener", "_messages", "_on_disconnect", "_receive", "_waiting",
-        "closed", "told",
-    )  # fmt: skip
+    # Defaults of the class, and no slots: most requests are no streams, and set nothing but the first.
+    _waiting: tuple[asyncio.Task[Any], ...] = ()  # the application's tasks in the server's receive
+    _interrupted: tuple[asyncio.Task[Any], ...] = ()
+    _on_disconnect: OnDisconnect | None = None
+    _listener: asyncio.Task[None] | None = None
+    _messages: deque[Message] | None = None
+    _body_bytes = 0
+    _changed: asyncio.Future[None] | None = None
+    closed = False
+    told = False
+    """Whether the application has been given an `http.disconnect`."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._waiting: tuple[asyncio.Task[Any] | None, ...] = ()  # the application's tasks in the server's receive
-        self._interrupted: tuple[asyncio.Task[Any], ...] = ()
-        self._on_disconnect: OnDisconnect | None = None
-        self._listener: asyncio.Task[None] | None = None
-        self._messages: deque[Message] | None = None  # most requests never need one
-        self._body_bytes = 0
-        self._changed: asyncio.Future[None] | None = None
-        self.closed = False
-        self.told = False
-        """Whether the application has been given an `http.disconnect`."""
 
-    async def receive(self) -> Message:
+    def receive(self) -> Awaitable[Message]:
         """Return the next message; what the application is given in place of the server's `receive`."""
-        if self._on_disconnect is None and not self.closed:
-            return await self._direct()
+        return self._direct() if self._on_disconnect is None and not self.closed else self._kept()
+
+    async def _kept(self) -> Message:
+        """Wait for what the stream's own listener has heard."""
         while not self.closed or self._messages:
             if self._messages:
                 return self._take()
@@ -59,6 +58,8 @@ class Inbox:
     def listen(self, on_disconnect: OnDisconnect) -> None:
         """Call `on_disconnect` when the client leaves, from now on."""
         self._on_disconnect = on_disconnect
+        if self.told:
+            on_disconnect()  # the client had left before, and not every server says so twice
         self._see_that_somebody_listens()
 
     def close(self) -> None:
@@ -69,9 +70,8 @@ class Inbox:
         if self._listener is not None:
             self._listener.cancel()
         for task in self._waiting:
-            if task is not None:
-                self._interrupted += (task,)
-                task.cancel()
+            self._interrupted += (task,)
+            task.cancel()
         self._tell_change()
 
     async def _direct(self) -> Message:
@@ -82,15 +82,18 @@ class Inbox:
         self._waiting += (task,)
         try:
             message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.told = True
         except asyncio.CancelledError:
             if not self._was_interrupted(task, cancelling):
                 raise
             return self._disconnect()
+        else:
+            self._was_interrupted(task, cancelling)  # in vain, if a middleware's receive swallowed it
         finally:
-            self._waiting = tuple(other for other in self._waiting if other is not task)
+            self._waiting = () if len(self._waiting) == 1 else _without(self._waiting, task)
             self._see_that_somebody_listens()
-        if message["type"] == "http.disconnect":
-            self.told = True
+        if self.told:
             self._left()
         return message
 
@@ -98,11 +101,11 @@ class Inbox:
         """Take our cancellation back, and say whether it was the only one."""
         if task not in self._interrupted:
             return False
-        self._interrupted = tuple(other for other in self._interrupted if other is not task)
+        self._interrupted = _without(self._interrupted, task)
         return task.uncancel() <= cancelling
 
     def _see_that_somebody_listens(self) -> None:
-        if self._on_disconnect is not None and not (self.closed or self._waiting or self._listener):
+        if self._on_disconnect is not None and not (self.closed or self.told or self._waiting or self._listener):
             self._listener = asyncio.get_running_loop().create_task(self._listen(), name="unbroken listener")
 
     async def _listen(self) -> None:
@@ -147,3 +150,7 @@ class Inbox:
         changed, self._changed = self._changed, None
         if changed is not None and not changed.done():
             changed.set_result(None)
+
+
+def _without(tasks: tuple[asyncio.Task[Any], ...], task: asyncio.Task[Any]) -> tuple[asyncio.Task[Any], ...]:
+    return tuple(other for other in tasks if other is not task)

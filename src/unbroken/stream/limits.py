@@ -37,11 +37,13 @@ class Limits:
             is told to believe `X-Forwarded-For`. Streams over a Unix socket have no address, and are not counted.
         per_key: Streams of one key.
         key: Called with the connection (headers, `user`, `state`) and returns the key: a user, a tenant. May be a
-            coroutine function. None as a key is not counted. What it raises is raised to the framework.
+            coroutine function. None as a key is not counted. What it raises is raised to the framework. Without
+            `per_key` it bounds nothing, and stands in the records.
         retry_after: Seconds, told to whoever is refused in `Retry-After`.
 
     Raises:
-        ConfigurationError: a limit is no positive integer; only one of `per_key` and `key` is given.
+        ConfigurationError: a limit is no positive integer, `retry_after` no time, or `per_key` is given without
+            `key`; later, when `key` returns what cannot be counted.
     """
 
     def __init__(
@@ -58,14 +60,15 @@ class Limits:
         self._allowed = {"total": _limit("total", total), "client": _limit("per_client", per_client)}
         self._allowed["key"] = _limit("per_key", per_key)
         self._key = key
-        if not (isinstance(retry_after, int | float) and retry_after >= 0 and math.isfinite(retry_after)):
-            raise ConfigurationError(f"retry_after={retry_after!r} is not a time: give seconds, 0 or more")
-        self.retry_after = retry_after
+        self.retry_after = _wait("retry_after", retry_after)
         self._open: Counter[tuple[str, Hashable]] = Counter()
         self._lock = threading.Lock()  # streams may be on loops in several threads
 
     def open_streams(self, limit: str = "total", of: Hashable = None) -> int:
-        """Return how many streams are open: in all, or of the client address or the key `of`."""
+        """Return how many streams are open: in all, or for `"client"` or `"key"` those of the address or key `of`.
+
+        May be called from any thread.
+        """
         return self._open[limit, of]
 
     async def admit(self, scope: Message) -> Place | Refusal:
@@ -87,7 +90,7 @@ class Limits:
         if self._key is None:
             return None
         key = self._key(HTTPConnection(scope))
-        return await key if inspect.isawaitable(key) else key
+        return _countable(await key if inspect.isawaitable(key) else key)
 
     def _give_back(self, counted: tuple[tuple[str, Hashable], ...]) -> None:
         with self._lock:
@@ -126,6 +129,24 @@ def _limit(name: str, value: int | None) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ConfigurationError(f"{name}={value!r} is no limit: give an integer of 1 or more, or None for none")
     return value
+
+
+def _wait(name: str, value: float) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
+        raise ConfigurationError(f"{name}={value!r} is not a time: give seconds, 0 or more")
+    return value
+
+
+def _countable(key: Any) -> Hashable:
+    """Refuse what only half of the counting would bear."""
+    try:
+        hash(key)
+    except TypeError:
+        raise ConfigurationError(
+            f"key returned a {type(key).__name__}, by which nothing can be counted: return a str, an int, a tuple"
+        ) from None
+    return key  # type: ignore[no-any-return]
 
 
 def _refusal(scope: Message, limit: str, allowed: int, key: Hashable) -> Refusal:

@@ -6,12 +6,30 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
 
 from unbroken.errors import CloseReason, ConfigurationError
 from unbroken.wire import HEARTBEAT, ServerSentEvent, encode, encode_control
 
 __all__ = ["StreamOptions"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _remembered(check: Callable[P, R]) -> Callable[P, R]:
+    """Check the same arguments once: thousands of streams are made with them, and share what comes of it."""
+    remembered = lru_cache(maxsize=256, typed=True)(check)  # typed, or True would pass as 1
+
+    @wraps(check)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return remembered(*args, **kwargs)  # type: ignore[arg-type] # hashable, or:
+        except TypeError:
+            return check(*args, **kwargs)  # what cannot be hashed is none of the right values; let it be named
+
+    return checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +70,7 @@ class StreamOptions:
         return encode(retry) + encode_control("stream-end", {"reason": reason})
 
     @classmethod
-    @lru_cache(maxsize=256, typed=True)  # one for all streams with the same arguments; typed, or True would pass as 1
+    @_remembered
     def checked(
         cls,
         *,

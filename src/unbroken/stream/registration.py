@@ -47,8 +47,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         interval = self.revalidate_interval
-        if not isinstance(interval, int | float) or not 0 < interval < math.inf:
+        if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 < interval < math.inf:
             raise ConfigurationError(f"revalidate_interval={interval!r} is not a time: give seconds, more than 0")
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise ConfigurationError(f"limits={self.limits!r} is no Limits: give Limits(total=…), made once")
+        _check_callback("revalidate", self.revalidate)
+        _check_callback("on_close", self.on_close)
 
 
 def policies_of(
@@ -59,24 +63,28 @@ def policies_of(
     return (policy,) if limits or revalidate or on_close else ()
 
 
-async def admit(policies: Sequence[Policy], scope: Message, receive: Receive, send: Send) -> list[Place] | None:
+async def admit(policies: Sequence[Policy], scope: Message, receive: Receive, send: Send) -> Sequence[Place] | None:
     """Count a stream in under all limits; or answer 503, and return None."""
     places: list[Place] = []
     for limits in (policy.limits for policy in policies if policy.limits is not None):
-        place = await limits.admit(scope)
+        try:
+            place = await limits.admit(scope)
+        except BaseException:  # of its key, or a cancellation while that is awaited
+            _give_back(places)
+            raise
         if not isinstance(place, Place):
             _give_back(places)
             await refuse(place, limits.retry_after, scope, receive, send)
             return None
         places.append(place)
-    return places
+    return tuple(places)  # the empty one, which most streams have, is shared by them
 
 
 class Registration:
     """One open stream, and an `OpenStream` for whoever looks. Its methods are for the stream's own loop."""
 
     __slots__ = (
-        "_exchange", "_loop", "_places", "_policies", "_revalidations", "_scope", "dismiss", "guarded", "id",
+        "_dismiss", "_exchange", "_loop", "_places", "_policies", "_revalidations", "_scope", "guarded", "id",
         "opened_at",
     )  # fmt: skip
 
@@ -85,7 +93,7 @@ class Registration:
         scope: Message,
         exchange: Exchange,
         policies: Sequence[Policy],
-        places: list[Place],
+        places: Sequence[Place],
         *,
         guarded: bool = False,
         dismiss: Callable[[], None] | None = None,
@@ -96,13 +104,13 @@ class Registration:
         self._exchange = exchange
         self._policies = policies
         self._places = places
-        self._revalidations = [
+        self._revalidations = tuple(
             Revalidation(policy.revalidate, policy.revalidate_interval, HTTPConnection(scope), exchange)
             for policy in policies
             if policy.revalidate is not None
-        ]
+        )
         self.guarded = guarded
-        self.dismiss = exchange.dismiss if dismiss is None else dismiss
+        self._dismiss = dismiss
         self.opened_at = time.time()
 
     def begin(self, send: Send) -> None:
@@ -113,6 +121,10 @@ class Registration:
         for revalidation in self._revalidations:
             revalidation.begin()
         tell("opened", self)
+
+    def dismiss(self) -> None:
+        """End the stream because its server shuts down."""
+        (self._dismiss or self._exchange.dismiss)()
 
     async def end(self) -> None:
         """Take the stream out everywhere, and put its end on record."""
@@ -207,6 +219,11 @@ class Registration:
         return self._loop.time() - self._exchange.last_write
 
 
+def _check_callback(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name}={value!r} cannot be called: give a function, or None for none")
+
+
 async def _call(on_close: OnClose, record: StreamRecord) -> None:
     with anyio.CancelScope(shield=True):
         try:
@@ -218,6 +235,6 @@ async def _call(on_close: OnClose, record: StreamRecord) -> None:
             logger.exception("on_close of a stream failed")
 
 
-def _give_back(places: list[Place]) -> None:
+def _give_back(places: Sequence[Place]) -> None:
     for place in places:
         place.give_back()

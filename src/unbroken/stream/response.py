@@ -174,7 +174,7 @@ class EventSourceResponse(Response):
         connection = connection_of(scope, send)
         exchange = Exchange(start, send, connection, self.options)
         producer = self._producer(exchange)
-        stream = Registration(scope, exchange, policies, places, dismiss=self._dismiss(exchange))
+        stream = Registration(scope, exchange, policies, places, dismiss=self._dismiss())
         stream.begin(send)
         try:
             await exchange.run(producer, receive)
@@ -186,9 +186,9 @@ class EventSourceResponse(Response):
             _raise(exchange)
         exchange.error = None  # its traceback leads back to the exchange
 
-    def _dismiss(self, exchange: Exchange) -> Callable[[], None]:
-        """Return what ends the stream when its server shuts down."""
-        return exchange.dismiss
+    def _dismiss(self) -> Callable[[], None] | None:
+        """Return what ends the stream when its server shuts down, if that is not the exchange."""
+        return None
 
     def _producer(self, exchange: Exchange) -> Producer:
         # Taken out of here: the framework may hold the response for longer than the generator should live.

@@ -15,7 +15,7 @@ from unbroken.stream.wheel import current_wheel
 
 __all__ = ["Revalidate", "Revalidation"]
 
-Revalidate = Callable[[HTTPConnection], Awaitable[bool]]
+Revalidate = Callable[[HTTPConnection], Awaitable[bool] | bool]
 
 
 class Revalidation:
@@ -23,7 +23,8 @@ class Revalidation:
 
     A question that raises, or is not answered within the interval, is logged and asked again:
     a database that is away for a moment must not send every client away. Whoever wants it
-    the other way catches the exception and returns False.
+    the other way catches the exception and returns False. One that does not end when it is cancelled is waited
+    for: there is never more than one under way.
     """
 
     __slots__ = ("_connection", "_exchange", "_interval", "_question", "_task", "slot")
@@ -47,13 +48,12 @@ class Revalidation:
             self._task.cancel()
 
     def on_time(self, now: float) -> float | None:
-        """Ask, in a task of its own; called by the wheel."""
-        if self._exchange.reason is not None:
-            return None
-        self._task = asyncio.get_running_loop().create_task(self._ask(), name="unbroken revalidation")
-        return now + self._interval
+        """Ask, in a task of its own, which sees to the next time; called by the wheel."""
+        if self._exchange.reason is None:
+            self._task = asyncio.get_running_loop().create_task(self._ask(now), name="unbroken revalidation")
+        return None
 
-    async def _ask(self) -> None:
+    async def _ask(self, now: float) -> None:
         try:
             async with asyncio.timeout(self._interval):
                 answer = self._question(self._connection)
@@ -63,3 +63,6 @@ class Revalidation:
         else:
             if not may_read:
                 self._exchange.close(CloseReason.REVOKED)
+        finally:
+            if self._exchange.reason is None:
+                current_wheel().file(self, now + self._interval)

@@ -211,7 +211,7 @@ class EventSourceResponse(unbroken.stream.response.EventSourceResponse):
             if company is not None:
                 await company.leave(options.cleanup_timeout)
 
-    def _dismiss(self, exchange: Exchange) -> Callable[[], None]:
+    def _dismiss(self) -> Callable[[], None]:
         return self._dismissed
 
     def _dismissed(self) -> None:
