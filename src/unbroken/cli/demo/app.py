@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +54,9 @@ async def _report(visits: Visits, ledger: Ledger) -> AsyncIterator[ServerSentEve
     """Open a visit, which lasts as long as the page reads this, and say what the server knows."""
     async with visits.visit() as visit:
         yield ServerSentEvent(_welcome(visit), event="welcome", retry=1000)
-        while not visits.closing.is_set():
+        while True:
             yield ServerSentEvent(ledger.view(), event="streams")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REPORT_INTERVAL):
-                    await visits.closing.wait()
+            await asyncio.sleep(REPORT_INTERVAL)
 
 
 def _welcome(visit: Visit) -> dict[str, Any]:

@@ -43,26 +43,17 @@ def serve(listener: socket.socket, *, wanted_port: int = 0, open_page: bool = Fa
 
 
 async def _serve(listener: socket.socket, address: tuple[str, int], open_page: bool, max_age: float) -> None:
-    visits = Visits(address)
-    # timeout_graceful_shutdown: for a reader that takes nothing, and so never sees its stream's end.
+    # timeout_graceful_shutdown: for a reader of the other response that takes nothing, and so never sees its end.
     config = uvicorn.Config(
-        demo_app(visits, max_age), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        demo_app(Visits(address), max_age),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
     if open_page:
         asyncio.get_running_loop().call_soon(webbrowser.open, _url(address))
-    await _Server(config, visits).serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Ends its streams first, and then waits for them."""
-
-    def __init__(self, config: uvicorn.Config, visits: Visits) -> None:
-        super().__init__(config)
-        self._visits = visits
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._visits.close()
-        await super().shutdown(sockets)
+    await uvicorn.Server(config).serve(sockets=[listener])
 
 
 def _leave(signal_number: int, frame: FrameType | None) -> None:

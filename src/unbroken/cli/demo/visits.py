@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,10 +64,9 @@ class Visit:
 
 
 class Visits:
-    """The open pages, by name. They all end when the server does."""
+    """The open pages, by name."""
 
     def __init__(self, target: tuple[str, int]) -> None:
-        self.closing = asyncio.Event()
         self._target = target
         self._open: dict[str, Visit] = {}
 
@@ -87,9 +85,4 @@ class Visits:
                 yield visit
             finally:
                 del self._open[visit.name]
-
-    def close(self) -> None:
-        """Let every page's streams end, in good order where that is possible."""
-        self.closing.set()
-        for visit in self._open.values():
-            visit.end()
+                visit.end()  # those that have no other who tells them
