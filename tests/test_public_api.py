@@ -10,8 +10,11 @@ import pytest
 import unbroken
 from unbroken import errors
 
-PUBLIC = ["unbroken", "unbroken.wire", "unbroken.errors", "unbroken.observe", "unbroken.testing", "unbroken.servers",
-          "unbroken.compat.starlette", "unbroken.compat.sse_starlette", "unbroken.compat.fastapi"]  # fmt: skip
+PUBLIC = [
+    "unbroken", "unbroken.wire", "unbroken.errors", "unbroken.observe", "unbroken.observe.opentelemetry",
+    "unbroken.observe.prometheus", "unbroken.status", "unbroken.testing", "unbroken.servers",
+    "unbroken.compat.starlette", "unbroken.compat.sse_starlette", "unbroken.compat.fastapi",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -28,8 +31,8 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 def test_the_names_that_users_rely_on() -> None:
     """The package's own names, of this release."""
     assert set(unbroken.__all__) == {
-        "ClientDisconnected", "CloseReason", "EncodeError", "EventSourceResponse", "ServerClosing", "ServerSentEvent",
-        "StreamClosed", "while_connected",
+        "ClientDisconnected", "CloseReason", "EncodeError", "EventSourceResponse", "EventStreamGuard", "Limits",
+        "ServerClosing", "ServerSentEvent", "StreamClosed", "drain", "while_connected",
     }  # fmt: skip
 
 

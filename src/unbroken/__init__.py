@@ -1,7 +1,9 @@
 """Server-Sent Events for FastAPI and Starlette that do not break."""
 
 from unbroken.errors import ClientDisconnected, CloseReason, EncodeError, ServerClosing, StreamClosed
+from unbroken.stream.drain import drain
 from unbroken.stream.guard import EventStreamGuard
+from unbroken.stream.limits import Limits
 from unbroken.stream.response import EventSourceResponse
 from unbroken.stream.scope import while_connected
 from unbroken.wire import ServerSentEvent
@@ -12,8 +14,10 @@ __all__ = [
     "EncodeError",
     "EventSourceResponse",
     "EventStreamGuard",
+    "Limits",
     "ServerClosing",
     "ServerSentEvent",
     "StreamClosed",
+    "drain",
     "while_connected",
 ]

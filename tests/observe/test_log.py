@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 
 import pytest
 
 from unbroken import CloseReason
-from unbroken.observe import Cleanup, LoggingObserver, StreamRecord
+from unbroken.observe import Cleanup, Finding, Hop, LoggingObserver, Refusal, StreamRecord
 
 RECORD = StreamRecord(
     id=1,
@@ -27,6 +28,19 @@ RECORD = StreamRecord(
     heartbeats=0,
     sent_bytes=100,
     cleanup=Cleanup.FINISHED,
+)
+
+REFUSAL = Refusal(
+    limit="key", allowed=5, method="GET", path="/events", route="/events", client="192.0.2.1:5000", key="ann"
+)
+FINDING = Finding(
+    counts=Hop.SILENCE,
+    seconds=60.0,
+    streams=9,
+    looked_at=10,
+    route="/events",
+    likely="nginx",
+    advice="heartbeat=25",
 )
 
 
@@ -64,7 +78,52 @@ def test_a_generator_that_did_not_end_is_a_warning(caplog: pytest.LogCaptureFixt
     assert "cleanup_timeout" in text
 
 
-def test_a_record_is_a_value() -> None:
-    """It cannot be changed behind anyone's back."""
-    with pytest.raises(FrozenInstanceError):
-        RECORD.events = 8  # type: ignore[misc]
+def test_the_line_carries_the_record_as_data(caplog: pytest.LogCaptureFixture) -> None:
+    """A formatter that writes JSON finds all of it in the attribute `stream`."""
+    lines(caplog, RECORD)
+    (line,) = caplog.records
+    assert line.stream == RECORD.as_dict()  # type: ignore[attr-defined]
+    assert json.loads(json.dumps(line.stream))["last_silence"] == 2.0  # type: ignore[attr-defined]
+
+
+def test_where_info_is_off_only_faults_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A failed cleanup is still an error there."""
+    caplog.set_level(logging.WARNING)
+    LoggingObserver().closed(RECORD)
+    assert caplog.records == []
+    LoggingObserver().closed(replace(RECORD, cleanup=Cleanup.FAILED, error=ValueError("x")))
+    assert [line.levelno for line in caplog.records] == [logging.ERROR]
+
+
+def test_it_may_have_another_logger(caplog: pytest.LogCaptureFixture) -> None:
+    """All lines go there."""
+    caplog.set_level(logging.DEBUG)
+    observer = LoggingObserver(logging.getLogger("elsewhere"))
+    observer.closed(replace(RECORD, cleanup=Cleanup.ABANDONED))
+    observer.refused(REFUSAL)
+    observer.found(FINDING)
+    assert [line.name for line in caplog.records] == ["elsewhere"] * 4
+
+
+def test_a_refusal_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """It names the client, the path, the limit, and how many it allows; the key, which may name a person, not."""
+    LoggingObserver().refused(REFUSAL)
+    (line,) = caplog.records
+    assert line.levelno == logging.WARNING
+    assert line.getMessage() == (
+        "192.0.2.1:5000 GET /events: refused, 5 streams are open and limit 'key' allows no more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "route", "text"),
+    [
+        (Hop.SILENCE, "/events", "9 of the last 10 streams of /events ended at a silence of 60 s: nginx. heartbeat=25"),
+        (Hop.AGE, None, "9 of the last 10 streams ended at an age of 60 s: nginx. heartbeat=25"),
+    ],
+)
+def test_a_finding_is_a_warning(caplog: pytest.LogCaptureFixture, counts: Hop, route: str | None, text: str) -> None:
+    """It says how many streams showed what, on which route, which hop is likely, and what to change."""
+    LoggingObserver().found(replace(FINDING, counts=counts, route=route))
+    (line,) = caplog.records
+    assert (line.levelno, line.getMessage()) == (logging.WARNING, text)

@@ -9,6 +9,8 @@ What it raises is logged, and harms no stream.
 
 from __future__ import annotations
 
+import threading
+
 from unbroken.observe.log import LoggingObserver, logger
 from unbroken.observe.observer import Observer
 
@@ -18,19 +20,28 @@ default_log = LoggingObserver()
 """Attached from the start; `detach(default_log)` silences it."""
 
 _attached: tuple[Observer, ...] = (default_log,)
+_changing = threading.Lock()
 
 
 def attach(observer: Observer) -> None:
-    """Have `observer` told of all streams of this process from now on. Attaching it twice changes nothing."""
+    """Have `observer` told of all streams of this process from now on. Attaching it twice changes nothing.
+
+    May be called from any thread.
+    """
     global _attached
-    if observer not in _attached:
-        _attached = (*_attached, observer)
+    with _changing:
+        if not any(other is observer for other in _attached):  # equal is not the same: a dataclass without fields
+            _attached = (*_attached, observer)
 
 
 def detach(observer: Observer) -> None:
-    """Tell `observer` nothing any more, not even the ends of streams whose beginning it was told."""
+    """Tell `observer` nothing any more, not even the ends of streams whose beginning it was told.
+
+    May be called from any thread. One that was never attached is no error.
+    """
     global _attached
-    _attached = tuple(other for other in _attached if other is not observer)
+    with _changing:
+        _attached = tuple(other for other in _attached if other is not observer)
 
 
 def attached() -> tuple[Observer, ...]:
