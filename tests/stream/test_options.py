@@ -106,17 +106,18 @@ def test_only_a_shutdown_tells_a_time(reason: CloseReason) -> None:
 
 TIMES = ["heartbeat", "send_timeout", "max_age", "dead_peer_timeout"]
 GRACES = ["start_grace", "cleanup_timeout", "drain_grace"]
-NO_TIMES = [-1, float("nan"), float("inf"), "10", True, [1]]
-
-BAD: list[tuple[str, Any, str]] = [
-    *((name, value, "is not a time: give seconds, more than 0, or None to turn it off") for name in TIMES
-      for value in [0, *NO_TIMES]),
-    *((name, value, "is not a time: give seconds, 0 or more") for name in GRACES for value in NO_TIMES),
-    *(("max_age_jitter", value, "is no share: give a number from 0 (none) to 1")
-      for value in [-0.1, 1.1, float("nan"), None, True, "0.1", {}]),
-    *(("drain_retry", value, "is no window: give two integers in milliseconds, (least, most)")
-      for value in [1000, (1000,), (1, 2, 3), (2000, 1000), (-1, 1000), (0.5, 1.5), (False, True), None, [1000, 6000]]),
+NO_TIMES: list[Any] = [-1, float("nan"), float("inf"), "10", True, [1]]
+NO_SHARES: list[Any] = [-0.1, 1.1, float("nan"), None, True, "0.1", {}]
+NO_WINDOWS: list[Any] = [
+    1000, (1000,), (1, 2, 3), (2000, 1000), (-1, 1000), (0.5, 1.5), (False, True), None, [1000, 6000],
 ]  # fmt: skip
+
+BAD = [
+    *((name, value, "is not a time: give seconds, more than 0, or None") for name in TIMES for value in [0, *NO_TIMES]),
+    *((name, value, "is not a time: give seconds, 0 or more") for name in GRACES for value in NO_TIMES),
+    *(("max_age_jitter", value, "is no share: give a number from 0 (none) to 1") for value in NO_SHARES),
+    *(("drain_retry", value, "is no window: give two integers in milliseconds") for value in NO_WINDOWS),
+]
 
 
 @pytest.mark.parametrize("kind", [EventSourceResponse, EventStreamGuard])

@@ -82,7 +82,7 @@ class EventStreamGuard:
         start_grace: float = 0.5,
         cleanup_timeout: float = 10.0,
         dead_peer_timeout: float | None = 90.0,
-        drain_grace: float | None = 5.0,
+        drain_grace: float | None = 2.5,
         drain_retry: tuple[int, int] = (1000, 6000),
         limits: Limits | None = None,
         revalidate: Revalidate | None = None,
@@ -162,6 +162,7 @@ class _Gate:
     def retire(self) -> None:
         """Leave the scope: it and the gate would keep each other, and the whole request, for the garbage collector."""
         self._scope[GUARD] = self._around
+        self._task = None  # as does the task, when it fails
 
     @property
     def has_begun(self) -> bool:

@@ -41,7 +41,7 @@ class EventSourceResponse(Response):
         headers: Further headers; they win over the ones set here.
         media_type: Content type, `text/event-stream` by default.
         background: Starlette background task, run after the stream has ended,
-            also when its client left.
+            also when its client left or it was refused.
         heartbeat: Seconds of silence after which a comment is sent, so that no
             hop takes the stream for dead; None sends none.
         heartbeat_event: Type of an event with empty data to send instead of the
@@ -113,7 +113,7 @@ class EventSourceResponse(Response):
         start_grace: float = 0.5,
         cleanup_timeout: float = 10.0,
         dead_peer_timeout: float | None = 90.0,
-        drain_grace: float | None = 5.0,
+        drain_grace: float | None = 2.5,
         drain_retry: tuple[int, int] = (1000, 6000),
         limits: Limits | None = None,
         revalidate: Revalidate | None = None,
@@ -166,17 +166,17 @@ class EventSourceResponse(Response):
     async def _stream(self, scope: Message, start: Message, receive: Receive, send: Send) -> None:
         guard = scope.get(GUARD)
         policies = self.policies if guard is None else (*self.policies, *guard.stand_aside())
-        places = await admit(policies, scope, receive, send)
-        if places is None:
-            return
         if self.options.dead_peer_timeout is not None:
             detect_dead_peers(scope, self.options.dead_peer_timeout)
         connection = connection_of(scope, send)
+        places = await admit(policies, scope, receive, send)
+        if places is None:
+            return
         exchange = Exchange(start, send, connection, self.options)
         producer = self._producer(exchange)
         stream = Registration(scope, exchange, policies, places, dismiss=self._dismiss())
-        stream.begin(send)
         try:
+            stream.begin(send)
             await exchange.run(producer, receive)
         finally:
             await stream.end()

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from unbroken.stream.producer import Sink
+from unbroken.stream.threads import in_daemon_thread
 
 __all__ = ["ThreadedProducer"]
 
@@ -39,7 +39,7 @@ class ThreadedProducer:
     nobody waits any more, the same thread closes the generator behind it.
     """
 
-    __slots__ = ("_encode", "_iterator", "_killed", "_own", "_queued", "_sink", "_source", "_task", "_untold")
+    __slots__ = ("_encode", "_iterator", "_killed", "_queued", "_sink", "_source", "_task", "_untold")
 
     def __init__(self, source: Iterable[object], sink: Sink, encode: Callable[[Any], bytes]) -> None:
         self._source = source
@@ -47,7 +47,6 @@ class ThreadedProducer:
         self._encode = encode
         self._iterator: Iterator[object] | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._own = anyio.CapacityLimiter(1)
         self._queued = False
         self._untold = False
         self._killed = False
@@ -69,7 +68,7 @@ class ThreadedProducer:
             thrown = self._task = None
             if self._killed:
                 # On no loop's time: whoever cancelled this task will not wait for another of its awaits.
-                asyncio.get_running_loop().run_in_executor(None, self._close)
+                in_daemon_thread(self._close)
 
     def interrupt(self) -> None:
         """Have the stream's end raised at the yield that the generator comes to next, or stands at."""
@@ -106,7 +105,7 @@ class ThreadedProducer:
         limiter = _shared_limiter()
         borrowed = await self._borrow(limiter)
         try:
-            return await anyio.to_thread.run_sync(function, *arguments, limiter=self._own)
+            return await in_daemon_thread(function, *arguments)
         finally:
             if borrowed:
                 limiter.release_on_behalf_of(self)
