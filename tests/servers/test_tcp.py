@@ -8,10 +8,11 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
-from unbroken.servers import connection_of, detect_dead_peers, forget_dead_peers, tcp
+from unbroken.servers import connection_of, detect_dead_peers, forget_dead_peers, is_open, listeners, tcp
 from unbroken.servers.tcp import TcpConnection, is_established
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds sockets through /proc")
@@ -181,3 +182,72 @@ def test_a_connection_that_cannot_be_found_is_taken_for_alive(listening: socket.
             assert connection.is_alive()
             connection.abort()
         assert is_established(accepted.fileno())
+
+
+def descriptors(server: object) -> list[int]:
+    """Return the descriptors of the sockets that listen there."""
+    return [descriptor for descriptor, _ in listeners(server)]
+
+
+def test_listening_sockets_are_found_by_their_port(listening: socket.socket) -> None:
+    """Whatever the host is called, and also where the port is text; accepted sockets of the port do not listen."""
+    port = listening.getsockname()[1]
+    with connected(listening):
+        for server in (("127.0.0.1", port), ("example.org", port), ["::", str(port)]):
+            assert descriptors(server) == [listening.fileno()]
+
+
+def test_all_sockets_of_a_port_are_found(listening: socket.socket) -> None:
+    """A server may listen at several addresses, or with several sockets at one."""
+    port = listening.getsockname()[1]
+    with closing(socket.create_server(("127.0.0.2", port))) as other:
+        assert descriptors(("127.0.0.1", port)) == sorted([listening.fileno(), other.fileno()])
+
+
+@pytest.mark.usefixtures("listening")
+def test_listening_unix_sockets_are_found_by_their_path(tmp_path: Path) -> None:
+    """By nothing at all where the server does not say where it is, as hypercorn then; sockets on TCP are left out."""
+    path = str(tmp_path / "server.sock")
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(path)
+        assert descriptors((path, None)) == []
+        sock.listen()
+        assert descriptors((path, None)) == descriptors(None) == [sock.fileno()]
+        assert descriptors((str(tmp_path / "other.sock"), None)) == []
+
+
+def test_a_place_where_nobody_of_this_process_listens_has_no_sockets(listening: socket.socket) -> None:
+    """A proxy's address leads nowhere."""
+    port = listening.getsockname()[1]
+    listening.close()
+    assert descriptors(("127.0.0.1", port)) == []
+
+
+def test_connections_tell_that_somebody_has_listened(listening: socket.socket) -> None:
+    """A first stream may begin when its server has stopped to listen; then what is found is closed."""
+    port = listening.getsockname()[1]
+    with connected(listening):
+        listening.close()
+        assert [is_open(found) for found in listeners(("127.0.0.1", port))] == [False]
+        assert [is_open(found) for found in listeners(("127.0.0.1", str(port)))] == [False]
+    assert listeners(("127.0.0.1", port)) == []
+
+
+def test_a_listening_socket_is_open_until_it_is_closed(listening: socket.socket) -> None:
+    """The next socket with the same descriptor is another one."""
+    (found,) = listeners(listening.getsockname())
+    assert is_open(found)
+    listening.close()
+    assert not is_open(found)
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        assert other.fileno() == found[0]
+        assert not is_open(found)
+
+
+def test_a_duplicate_keeps_a_listening_socket_open(listening: socket.socket) -> None:
+    """The kernel goes on taking connections: as far as one can see, the server still listens."""
+    with closing(listening.dup()) as duplicate:
+        found = listeners(listening.getsockname())
+        assert [descriptor for descriptor, _ in found] == sorted([listening.fileno(), duplicate.fileno()])
+        listening.close()
+        assert [is_open(one) for one in found].count(True) == 1

@@ -2,7 +2,7 @@
 
 Every server installs handlers of its own, and most wait for open streams before
 they tell an application anything: so the signal itself is the first, and often the
-only, word of a shutdown. The hook is put over whatever handler is there, calls
+only, word of a shutdown. The hook is put over the handler that is there, calls
 that in its turn, and takes itself away with the first signal: the second one,
 which is to kill at once, finds everything as the server left it.
 
@@ -42,61 +42,84 @@ def hook_signals(on_signal: OnSignal, *, before: bool) -> bool:
     """
     if threading.current_thread() is not threading.main_thread():
         return False
-    _hook.listeners[asyncio.get_running_loop()] = on_signal
-    _hook.before = _hook.before or before
-    _hook.install()
+    _hook.listen(on_signal, before=before)
     return True
 
 
 def unhook_signals() -> None:
-    """Put the handlers back that were there, and forget who wanted to hear. To be called on the main thread."""
-    _hook.uninstall()
-    _hook.listeners.clear()
+    """Put the handlers back that were there, and forget who wanted to hear. Off the main thread nothing is done."""
+    if threading.current_thread() is threading.main_thread():
+        _uninstall()
+        _hook.forget()
 
 
 class _Hook:
     def __init__(self) -> None:
         self.listeners: WeakKeyDictionary[asyncio.AbstractEventLoop, OnSignal] = WeakKeyDictionary()
         self.before = False
-        self._previous: dict[int, Any] = {}
-        self._pid = 0
-
-    def install(self) -> None:
-        """Put the hook over the handlers that are there, unless it is on top already."""
-        for number in SIGNALS:
-            current = signal.getsignal(number)
-            # A server that runs again in this process, or took up its handlers late, has put its own on top.
-            # None: a handler that is not Python's; it could be neither called nor put back.
-            if current != self._handle and current is not None:
-                self._previous[number] = current
-                signal.signal(number, self._handle)
         self._pid = os.getpid()
 
-    def uninstall(self) -> None:
-        """Take the hook away, where nobody has put another one over it."""
-        for number, previous in self._previous.items():
-            if signal.getsignal(number) == self._handle:
-                signal.signal(number, previous)
+    def listen(self, on_signal: OnSignal, *, before: bool) -> None:
+        """Have `on_signal` called on the running loop, and see that the signals come here."""
+        if self._pid != os.getpid():  # forked: the loops are the parent's, and so are those who listen
+            self.forget()
+        self.listeners[asyncio.get_running_loop()] = on_signal
+        self.before = self.before or before
+        for number in SIGNALS:
+            _install(number)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        previous = self._previous.get(number)
-        self.uninstall()
-        # A child that was forked from here, with the handler but without the loop, hears its own signals.
-        waiting = self.before and os.getpid() == self._pid and bool(self.listeners)
-        if os.getpid() == self._pid:
-            self._tell(_Raise(number, len(self.listeners)) if waiting else None)
-        if not waiting:
-            _pass_on(previous, number, frame)
-
-    def _tell(self, pass_on: PassOn | None) -> None:
-        self.before = False
-        for loop, on_signal in list(self.listeners.items()):
-            try:
-                loop.call_soon_threadsafe(on_signal, pass_on)
-            except RuntimeError:  # the loop has been closed: nothing is open on it
-                if pass_on is not None:
-                    pass_on()
+    def forget(self) -> None:
+        """Tell nobody."""
         self.listeners.clear()
+        self.before = False
+        self._pid = os.getpid()
+
+    def tell(self, number: int) -> bool:
+        """Tell the loops of a signal, and return whether they will raise it again."""
+        # A child that was forked from here, with the handler but without the loops, hears its own signals.
+        # A loop that does not run now has no stream that could be ended: handlers run where loops do.
+        loops = {loop: told for loop, told in self.listeners.items() if loop.is_running()}
+        if self._pid != os.getpid():
+            loops = {}
+        pass_on = _Raise(number, len(loops)) if self.before and loops else None
+        self.forget()
+        for loop, on_signal in loops.items():
+            loop.call_soon_threadsafe(on_signal, pass_on)
+        return pass_on is not None
+
+
+class _Handler:
+    """Our handler over another one, which it calls."""
+
+    __slots__ = ("previous",)
+
+    def __init__(self, previous: Any) -> None:
+        self.previous = previous
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        _uninstall()
+        if not _hook.tell(number):
+            _pass_on(self.previous, number, frame)
+
+
+def _install(number: int) -> None:
+    """Put a handler over the one that is there, unless it is ours already.
+
+    A server that runs again in this process, or took up its handlers late, has put its own
+    on top. That may call ours, as what it found: so each of ours has one below it, and no two are the same.
+    """
+    current = signal.getsignal(number)
+    # None: a handler that is not Python's could be neither called nor put back. SIG_IGN: nobody would shut down.
+    if not isinstance(current, _Handler) and current not in (None, signal.SIG_IGN):
+        signal.signal(number, _Handler(current))
+
+
+def _uninstall() -> None:
+    """Take our handlers away, where nobody has put another one over them."""
+    for number in SIGNALS:
+        current = signal.getsignal(number)
+        if isinstance(current, _Handler):
+            signal.signal(number, current.previous)
 
 
 class _Raise:

@@ -42,6 +42,9 @@ SECOND_LOOK = 1.0
 
 Address = tuple[str, int]
 
+CLOSED = (-1, "closed")
+"""What `listeners` finds where nobody listens any more. For `is_open`."""
+
 
 def detect_dead_peers(scope: Scope, timeout: float) -> bool:
     """Have the kernel give up clients of this server that do not answer for `timeout` seconds.
@@ -83,15 +86,17 @@ def forget_dead_peers() -> None:
 def listeners(server: Any) -> list[tuple[int, str]]:
     """Return the listening sockets of this process at the address `server` of a scope, for `is_open`.
 
-    The host is no matter: a socket listens on one name, and a scope has another.
+    The host is no matter: a socket listens on one name, and a scope has another. Without an
+    address all Unix sockets: so hypercorn calls a server on one. Where connections were accepted
+    and nobody listens any more, one that is closed stands for those that did.
     """
-    if not server:
-        return []
-    return [
-        (descriptor, _identity(descriptor))
-        for descriptor, sock in _sockets()
-        if _listens(sock) and _place(sock) == (server[0] if server[1] is None else int(server[1]))
-    ]
+    listening, accepted = [], False
+    for descriptor, sock in _sockets():
+        if _is_at(sock, server):
+            accepted = accepted or _is_connected(sock)
+            if _listens(sock):
+                listening.append((descriptor, _identity(descriptor)))
+    return listening or ([CLOSED] if accepted and server else [])
 
 
 def is_open(found: tuple[int, str]) -> bool:
@@ -105,10 +110,18 @@ def _listens(sock: socket.socket) -> bool:
     return False
 
 
-def _place(sock: socket.socket) -> Any:
-    """Return the port of a TCP socket, the path of a Unix one."""
+def _is_connected(sock: socket.socket) -> bool:
+    with suppress(OSError):
+        sock.getpeername()
+        return True
+    return False
+
+
+def _is_at(sock: socket.socket, server: Any) -> bool:
     name = sock.getsockname()
-    return name[1] if sock.family in INTERNET else name
+    if sock.family in INTERNET:
+        return bool(server) and server[1] is not None and name[1] == int(server[1])
+    return not server or (server[1] is None and name == server[0])
 
 
 class TcpConnection:

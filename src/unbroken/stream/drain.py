@@ -7,14 +7,16 @@ How a shutdown is noticed, on each event loop, whichever is first:
   hear: a worker that is recycled, a server that runs in a thread, hypercorn's worker process;
 * `drain()`, by hand.
 
-From then on the loop is draining for good: a stream that opens now, from a request
-that was already under way, is ended as soon as it has begun.
+A stream that opens after that, from a request that was already under way, is ended as
+soon as it has begun. After a signal or `drain()` that holds for the whole loop, until an
+application is started on it; after a server's sockets were closed, until another one
+listens at the same place. In a test suite one loop sees many applications.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,6 +24,9 @@ from unbroken.servers import cuts_at_signal, hook_signals, is_open, listeners
 from unbroken.stream.outlet import Message
 
 __all__ = ["Drain", "Drainable", "current_drain", "drain"]
+
+Place = Any
+"""Where a server listens: a port, or a path."""
 
 LOOK_INTERVAL = 0.2
 """Seconds between two looks at the listening sockets, while streams are open: a system call for each."""
@@ -58,51 +63,52 @@ class Drain:
 
     def __init__(self) -> None:
         self.has_begun = False
-        self._streams: set[Drainable] = set()
+        self._streams: dict[Drainable, Place] = {}
+        self._told: set[Drainable] = set()
         self._afterwards: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._watched: dict[Any, list[tuple[int, str]]] = {}
+        self._watched: dict[Place, list[tuple[int, str]]] = {}
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def add(self, stream: Drainable, scope: Message, send: Any) -> None:
         """Take a stream in, and see that its server's shutdown is noticed."""
-        self._streams.add(stream)
+        server = scope.get("server")
+        place = server and (server[0] if server[1] is None else server[1])
+        self._streams[stream] = place
         if self.has_begun:
-            asyncio.get_running_loop().call_soon(self._dismiss, stream)
+            asyncio.get_running_loop().call_soon(self._dismiss, (stream,))
             return
-        self.listen(before=cuts_at_signal(send))
-        self._watch(scope.get("server"))
+        hook_signals(self.begin, before=cuts_at_signal(send))
+        self._watch(place, server)
 
     def discard(self, stream: Drainable) -> None:
         """Forget a stream that has ended."""
-        self._streams.discard(stream)
+        self._streams.pop(stream, None)
+        self._told.discard(stream)
         if not self._streams:
             self._all_ended()
 
-    def listen(self, *, before: bool = False) -> None:
-        """Hear the process's signals."""
-        if not self.has_begun:
-            hook_signals(self._on_signal, before=before)
+    def listen(self) -> None:
+        """Hear the process's signals, for an application that starts. What another one ended here is over then."""
+        self.has_begun = self.has_begun and bool(self._streams)
+        hook_signals(self.begin, before=False)
 
     def begin(self, afterwards: Callable[[], None] | None = None) -> None:
         """End all streams, and call `afterwards` when they have ended."""
         if afterwards is not None:
             self._afterwards.append(afterwards)
-        if not self.has_begun:
-            self.has_begun = True
-            for stream in list(self._streams):
-                stream.dismiss()
+        self.has_begun = True
+        self._dismiss(list(self._streams))
         if not self._streams:
             self._all_ended()
 
-    def _on_signal(self, pass_on: Callable[[], None] | None) -> None:
-        self.begin(pass_on)
-
-    def _dismiss(self, stream: Drainable) -> None:
-        if stream in self._streams:
-            stream.dismiss()
+    def _dismiss(self, streams: Iterable[Drainable]) -> None:
+        for stream in streams:
+            if stream in self._streams and stream not in self._told:
+                self._told.add(stream)
+                stream.dismiss()
 
     def _all_ended(self) -> None:
         if self._timer is not None:
@@ -112,19 +118,25 @@ class Drain:
         for call in afterwards:
             call()
 
-    def _watch(self, server: Any) -> None:
+    def _watch(self, place: Place, server: Any) -> None:
         """Look after the sockets at which the server of a stream listens."""
-        place = server and (server[0] if server[1] is None else server[1])
         if place not in self._watched:
             self._watched[place] = listeners(server)
+        elif self._is_closed(place):
+            # Closed for good, if nobody listens there now.
+            self._watched[place] = listeners(server) or self._watched[place]
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
 
+    def _is_closed(self, place: Place) -> bool:
+        found = self._watched[place]
+        return bool(found) and not any(map(is_open, found))
+
     def _look(self) -> None:
         self._timer = None
-        for found in list(self._watched.values()):
-            if found and not any(map(is_open, found)):
-                self.begin()
+        closed = set(filter(self._is_closed, self._watched))
+        if closed:
+            self._dismiss([stream for stream, place in self._streams.items() if place in closed])
         if self._streams and not self.has_begun:
             self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
 
