@@ -18,7 +18,7 @@ from .census import census, open_peers
 from .generators import GENERATORS, Source
 from .probes import LOG, PROBES, LogKeeper, Probe, current_probe
 
-__all__ = ["app"]
+__all__ = ["INSPECTION", "Watch", "app"]
 
 # Whatever is freed while this runs is freed by its last reference. A generator that needs the collector
 # keeps its resources for as long as the collector pleases.
@@ -118,15 +118,12 @@ async def collect(_: Request) -> Response:
     return JSONResponse({"collected": gc.collect()})
 
 
-app = Watch(
-    Starlette(
-        routes=[
-            Route("/stream/{kind}/{probe}", stream),
-            Route("/health", health),
-            Route("/observed", observed),
-            Route("/observed/{probe}", observed_probe),
-            Route("/census", taken),
-            Route("/collect", collect, methods=["POST"]),
-        ]
-    )
-)
+INSPECTION = [
+    Route("/health", health),
+    Route("/observed", observed),
+    Route("/observed/{probe}", observed_probe),
+    Route("/census", taken),
+    Route("/collect", collect, methods=["POST"]),
+]
+
+app = Watch(Starlette(routes=[Route("/stream/{kind}/{probe}", stream), *INSPECTION]))

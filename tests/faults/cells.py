@@ -11,10 +11,23 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from .clients import BEHAVIOURS, Client
+from .clients import BEHAVIOURS, Client, Post
 from .servers import Server
 
-__all__ = ["HERE", "TINY_RECEIVE_BUFFER", "Cell", "Network", "Outcome", "is_healthy", "run", "stream_path", "wait_for"]
+__all__ = [
+    "HERE",
+    "TINY_RECEIVE_BUFFER",
+    "Ask",
+    "Cell",
+    "Network",
+    "Options",
+    "Outcome",
+    "ask",
+    "is_healthy",
+    "run",
+    "stream_path",
+    "wait_for",
+]
 
 SETTLE_TIMEOUT = 10.0
 TINY_RECEIVE_BUFFER = 4096
@@ -26,11 +39,18 @@ class Cell:
 
     behaviour: str
     kind: str
+    library: str | None = None
+    """What makes the response; None is this package."""
 
     @property
     def probe(self) -> str:
         """The name under which the application notes it."""
-        return f"{self.behaviour}.{self.kind}"
+        return ".".join(part for part in (self.library, self.behaviour, self.kind) if part)
+
+    @property
+    def source(self) -> str:
+        """The part of the path that says what streams."""
+        return f"{self.library}/{self.kind}" if self.library else self.kind
 
 
 @dataclass(slots=True)
@@ -43,9 +63,19 @@ class Outcome:
     observed: Mapping[str, Any] = field(default_factory=dict)
 
 
-def stream_path(kind: str, probe: str, options: Mapping[str, object]) -> str:
+Options = Mapping[str, object]
+Ask = Callable[[Cell, Options], tuple[str, Post | None]]
+"""How a client asks for a cell's stream: the path, and what it posts there."""
+
+
+def ask(cell: Cell, options: Options) -> tuple[str, Post | None]:
+    """Ask by GET, as a browser does."""
+    return stream_path(cell.source, cell.probe, options), None
+
+
+def stream_path(source: str, probe: str, options: Options) -> str:
     """Return the path of a stream."""
-    return f"/stream/{kind}/{probe}?{urlencode(options)}"
+    return f"/stream/{source}/{probe}?{urlencode(options)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +95,15 @@ HERE = Network()
 def run(
     server: Server,
     cells: Iterable[Cell],
-    options: Callable[[str, str], Mapping[str, object]],
+    options: Callable[[Cell], Options],
     settled: Callable[[Cell, Mapping[str, Any]], bool],
     network: Network = HERE,
+    ask: Ask = ask,
 ) -> dict[Cell, Outcome]:
     """Play `cells` side by side, and observe until all are settled or the time is up."""
     cells = list(cells)
     with ThreadPoolExecutor(max(len(cells), 1)) as threads:
-        played = threads.map(lambda cell: _play(server, cell, options, network), cells)
+        played = threads.map(lambda cell: _play(server, cell, ask(cell, options(cell)), network), cells)
         outcomes = dict(zip(cells, played, strict=True))
     network.vanish()
     try:
@@ -83,10 +114,10 @@ def run(
     return outcomes
 
 
-def _play(server: Server, cell: Cell, options: Callable[[str, str], Mapping[str, object]], network: Network) -> Outcome:
+def _play(server: Server, cell: Cell, asked: tuple[str, Post | None], network: Network) -> Outcome:
     buffer = TINY_RECEIVE_BUFFER if cell.behaviour == "never-reads" else None
-    path = stream_path(cell.kind, cell.probe, options(cell.behaviour, cell.kind))
-    outcome = Outcome(Client((server.host, server.port), path, buffer, network.make_socket))
+    path, post = asked
+    outcome = Outcome(Client((server.host, server.port), path, buffer, network.make_socket, post))
     outcome.healthy.append(is_healthy(server))
     with suppress(TimeoutError):  # of a stream that gives nothing; the observations say more
         BEHAVIOURS[cell.behaviour](outcome.client)

@@ -22,11 +22,16 @@ def census() -> dict[str, object]:
     """Count what a stream could leave behind."""
     return {
         "pid": os.getpid(),
-        "tasks": sorted(task.get_coro().__qualname__ for task in asyncio.all_tasks()),  # type: ignore[union-attr]
+        "tasks": sorted(_name(task) for task in asyncio.all_tasks()),
         "threads": sorted({thread.name for thread in threading.enumerate() if not _is_foreign(thread)}),
         "busy_threads": list(_threads_in_our_code()),
         "descriptors": dict(Counter(_kind(target) for target in _descriptors())),
     }
+
+
+def _name(task: asyncio.Task[object]) -> str:
+    coroutine = task.get_coro()
+    return getattr(coroutine, "__qualname__", type(coroutine).__name__)  # the loop's own `aclose()` has no name
 
 
 def open_peers() -> set[int]:

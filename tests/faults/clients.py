@@ -7,18 +7,27 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import h11
 
-__all__ = ["BEHAVIOURS", "ON_THE_SPOT", "Client"]
+__all__ = ["BEHAVIOURS", "ON_THE_SPOT", "Client", "Post"]
 
 READ_BYTES = 64 * 1024
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for zero seconds: closing sends RST and drops what is unsent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a client sends that does not just ask for a path."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
 class Client:
-    """One GET request for a stream, over a socket that can be mistreated."""
+    """One request for a stream, over a socket that can be mistreated."""
 
     def __init__(
         self,
@@ -26,6 +35,7 @@ class Client:
         path: str,
         receive_buffer: int | None = None,
         make_socket: Callable[[], socket.socket] = socket.socket,
+        post: Post | None = None,
     ) -> None:
         self.sock = make_socket()
         self.sock.settimeout(10.0)
@@ -39,11 +49,14 @@ class Client:
         self.end: str | None = None
         """"complete", "incomplete" or "reset", once the response has ended."""
         self._http = h11.Connection(h11.CLIENT)
-        self._ask(path)
+        self._ask(path, post)
 
-    def _ask(self, path: str) -> None:
-        request = h11.Request(method="GET", target=path, headers=[("Host", "localhost")])
-        self.sock.sendall((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
+    def _ask(self, path: str, post: Post | None) -> None:
+        body = post.body if post else b""
+        headers = [("Host", "localhost"), *((*post.headers, ("Content-Length", str(len(body)))) if post else ())]
+        request = h11.Request(method="POST" if post else "GET", target=path, headers=headers)
+        parts = (request, h11.Data(data=body), h11.EndOfMessage())
+        self.sock.sendall(b"".join(self._http.send(part) or b"" for part in parts))
 
     def read(self) -> None:
         """Take one piece of the response from the socket."""

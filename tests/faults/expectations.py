@@ -13,7 +13,19 @@ from typing import Any
 from .clients import ON_THE_SPOT
 from .generators import GENERATORS
 
-__all__ = ["DIFFERENCES", "Difference", "Expectation", "Sights", "by_nature", "differences_of", "expected", "options"]
+__all__ = [
+    "AT_AWAIT",
+    "DIFFERENCES",
+    "NOT_TOLD",
+    "STAYS",
+    "Difference",
+    "Expectation",
+    "Sights",
+    "by_nature",
+    "differences_of",
+    "expected",
+    "options",
+]
 
 Sights = tuple[tuple[str, str], ...]
 """The exceptions that reached a generator, in order, each with where it stood."""
@@ -30,6 +42,14 @@ class Expectation:
     """Any of these. More than one only where the generator's place at that moment is a race."""
     reason: tuple[str, ...]
     """Any of these; the record has one."""
+    entered: int = 1
+    """How often `finally` was entered."""
+    done: int = 1
+    """How often it ran to its end."""
+    at_home: bool = True
+    """Whether it ran where the generator ran: in the same task, or in a thread."""
+    alive: bool = False
+    """Whether the generator is left to the garbage collector."""
     cleanup: str = "finished"
     error: tuple[str | None, ...] = (None,)
     resource: str = "unused"
@@ -52,16 +72,16 @@ class Expectation:
         record = observed["records"][0] if observed["records"] else {"error": None}
         return [
             ("the generator saw", *_one_of(self.seen, seen)),
-            ("times `finally` was entered", 1, observed["finally_entered"]),
-            ("times `finally` ran to its end", 1, observed["finally_done"]),
-            ("`finally` ran where the generator ran", True, observed["finally_at_home"]),
+            ("times `finally` was entered", self.entered, observed["finally_entered"]),
+            ("times `finally` ran to its end", self.done, observed["finally_done"]),
+            ("`finally` ran where the generator ran", self.at_home, observed["finally_at_home"]),
             ("the resource", self.resource, observed["resource"]),
             ("records", 1, len(observed["records"])),
             ("the close reason", *_one_of(self.reason, record.get("reason"))),
             ("the cleanup", self.cleanup, record.get("cleanup")),
             ("the record's error", *_one_of(self.error, record["error"])),
             ("the application's call", self.asgi, observed["asgi"]),
-            ("the generator is alive", False, observed["generator_alive"]),
+            ("the generator is alive", self.alive, observed["generator_alive"]),
             ("the server holds the socket", False, observed["socket_open"] and self.socket == "closed"),
             ("loggers above INFO", self.log, tuple(line["logger"] for line in observed["log"])),
         ]

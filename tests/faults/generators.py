@@ -11,7 +11,7 @@ from unbroken import while_connected
 
 from .probes import Probe
 
-__all__ = ["GENERATORS", "UNSCOPED", "Source"]
+__all__ = ["BLOCKING", "GENERATORS", "UNSCOPED", "Source"]
 
 Source = AsyncGenerator[object, None] | Generator[object, None, None]
 
@@ -148,3 +148,5 @@ GENERATORS: dict[str, Callable[[Probe, int], Source]] = {
 }
 UNSCOPED = tuple(kind for kind in GENERATORS if kind != "sleeping")
 """Those that a response of another library can drive too."""
+BLOCKING = ("sync", "sync-blocking")
+"""Those that want a thread."""

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(120)
 
 NOISE = re.compile(r"Traceback|Exception|Error|Warning|ERROR|WARNING|CRITICAL|never retrieved|never awaited")
 
-IDLE_WORKERS = {"unbroken worker thread"}
+IDLE_WORKERS = {"unbroken worker thread", "AnyIO worker thread"}
 """A worker thread ends when it has been idle for ten seconds; that it is idle, `busy_threads` says."""
 
 ReportOf = Callable[[str], Report]

@@ -210,9 +210,9 @@ class _Gate:
             self.inbox.close()
             await self._send(start)
         else:
-            self._begin(start, policies, places)
+            await self._begin(start, policies, places)
 
-    def _begin(self, start: Message, policies: Sequence[Policy], places: Sequence[Place]) -> None:
+    async def _begin(self, start: Message, policies: Sequence[Policy], places: Sequence[Place]) -> None:
         assert self._task is not None
         options, encoded = self._guard.options, is_encoded(start["headers"])
         if encoded:
@@ -226,7 +226,7 @@ class _Gate:
         self._stream = GuardedStream(exchange, self.inbox, self._task, encoded=encoded)
         self._registration = Registration(self._scope, exchange, policies, places, guarded=True)
         self._registration.begin(self._send)
-        exchange.begin(self._stream)
+        await self._stream.begin()
         exchange.ended.add_done_callback(self._record)
         self.inbox.listen(partial(exchange.close, CloseReason.CLIENT_CLOSED))
 

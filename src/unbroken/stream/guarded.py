@@ -41,15 +41,15 @@ class GuardedStream:
     """
 
     __slots__ = (
-        "_boundaries", "_cancellations", "_cancelling", "_complete", "_error", "_inbox", "_loop", "_task", "_timer",
-        "_told", "_turn", "_turn_began", "_turns", "_writing", "exchange",
+        "_boundaries", "_cancellations", "_cancelling", "_complete", "_error", "_heard_until", "_inbox", "_loop",
+        "_task", "_timer", "_told", "_turn", "_turn_began", "_turns", "_writing", "exchange",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, inbox: Inbox, task: asyncio.Task[Any], *, encoded: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self.exchange = exchange
         self._inbox = inbox
-        self._task = task
+        self._task: asyncio.Task[Any] | None = task
         self._cancelling = task.cancelling()
         self._cancellations = 0
         self._complete: asyncio.Future[None] = self._loop.create_future()
@@ -58,9 +58,15 @@ class GuardedStream:
         exchange.between = not encoded
         self._writing = asyncio.Lock()  # a fair one: who sends first is written first
         self._told = False
+        self._heard_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._turns = current_turns()
         self._turn, self._turn_began = -1, 0.0
+
+    async def begin(self) -> None:
+        """Have the exchange begin. Until it runs us nothing else is written: it may be starting the response itself."""
+        await self._writing.acquire()
+        self.exchange.begin(self)
 
     # For the application.
 
@@ -68,20 +74,21 @@ class GuardedStream:
         """Pass a piece of the body on.
 
         Raises:
-            StreamClosed: the stream has ended. `ClientDisconnected` every time; `ServerClosing` once, unless
-                `receive` has told of it: what is sent then, within the grace, is a farewell.
+            StreamClosed: the stream has ended. `ClientDisconnected` every time, to an application that listens
+                to `receive` after a second only; `ServerClosing` once, unless `receive` has told of it: what is sent
+                then, within the grace, is a farewell.
             RuntimeError: the application has sent the end of the body before.
         """
         more = message.get("more_body", False)
         if more:
-            self._tell()
+            await self._tell()
         body = message.get("body", b"")
         await self._write(body if type(body) is bytes else bytes(body))
         if not more:
             self.end(None)
             await asyncio.wait((self.exchange.ended,))
         elif self.exchange.gone:
-            self._tell()
+            await self._tell()
         elif self._is_long_turn():
             await asyncio.sleep(0)
 
@@ -99,28 +106,45 @@ class GuardedStream:
         self._complete.set_result(None)
 
     def take_back(self) -> bool:
-        """Take our own cancellations of the application back, and say whether somebody else has cancelled it."""
-        while self._cancellations:
-            self._cancellations -= 1
-            self._task.uncancel()
-        return self._task.cancelling() > self._cancelling
+        """Take our cancellations of an application that has ended back, and say whether somebody else cancelled it."""
+        task, self._task = self._task, None  # it will hold what the application raised, and by that us
+        assert task is not None
+        for _ in range(self._cancellations):
+            task.uncancel()
+        return task.cancelling() > self._cancelling
 
-    def _tell(self) -> None:
+    async def _tell(self) -> None:
         closing = self.exchange.closing()
         if closing is None:
             return
-        if not isinstance(closing, StreamClosed):
-            closing = ServerClosing(CloseReason.SHUTDOWN)
-        told = self._told or self._inbox.told
-        if self.exchange.gone or self.exchange.ended.done() or not told:
+        if self._told or self._is_being_told():
+            # Whoever goes on, whatever it is told, must not starve the loop on which it is to be cancelled.
+            await asyncio.sleep(0)
+        if self._must_raise():
             self._told = True
-            raise closing
+            try:
+                raise closing if isinstance(closing, StreamClosed) else ServerClosing(CloseReason.SHUTDOWN)
+            finally:
+                del closing  # it refers to this frame
+
+    def _must_raise(self) -> bool:
+        if self.exchange.gone or self.exchange.ended.done():
+            return not self._is_being_told()
+        return not (self._told or self._inbox.told)
+
+    def _is_being_told(self) -> bool:
+        """Whether `receive` tells the application. It ends by that, as on servers that take in silence what comes late.
+
+        An exception on top would be taken for a failure of the stream: the MCP SDK logs it, and closes what its tools
+        wait for before it cancels them.
+        """
+        return self._loop.time() < self._heard_until
 
     async def _write(self, body: bytes) -> None:
         await self._writing.acquire()
         if self._complete.done():
             self._writing.release()
-            self._tell()
+            await self._tell()
             raise RuntimeError("a piece of the body was sent after its end")
         rest = self._pass_on(body)
         if rest is None:
@@ -160,6 +184,7 @@ class GuardedStream:
 
     async def run(self) -> None:
         """Wait for the end of the body, or of the application."""
+        self._writing.release()
         await self._complete
         async with self._writing:  # of a sender that was cancelled, or is not the application's own task
             error, self._error = self._error, None
@@ -168,12 +193,14 @@ class GuardedStream:
 
     def interrupt(self) -> None:
         """Tell the application that its stream ends."""
+        if self._inbox.is_heard:
+            self._heard_until = self._loop.time() + TELL_GRACE
         self._inbox.close()
         self._timer = self._loop.call_later(TELL_GRACE, self._cancel_untold)
 
     def kill(self) -> None:
         """Cancel the application."""
-        if not self._complete.done():
+        if self._task is not None and not self._complete.done():
             self._cancellations += 1
             self._task.cancel()
 

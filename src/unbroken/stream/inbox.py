@@ -36,6 +36,8 @@ class Inbox:
     _messages: deque[Message] | None = None
     _body_bytes = 0
     _changed: asyncio.Future[None] | None = None
+    _expecting = 0  # the application's tasks that wait for what is kept
+    _telling = False
     closed = False
     told = False
     """Whether the application has been given an `http.disconnect`."""
@@ -52,8 +54,17 @@ class Inbox:
         while not self.closed or self._messages:
             if self._messages:
                 return self._take()
-            await self._change()
+            self._expecting += 1
+            try:
+                await self._change()
+            finally:
+                self._expecting -= 1
         return self._disconnect()
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the application waits for a message now, or is just being given the `http.disconnect`."""
+        return bool(self._waiting or self._expecting or self._telling)
 
     def listen(self, on_disconnect: OnDisconnect) -> None:
         """Call `on_disconnect` when the client leaves, from now on."""
@@ -94,7 +105,9 @@ class Inbox:
             self._waiting = () if len(self._waiting) == 1 else _without(self._waiting, task)
             self._see_that_somebody_listens()
         if self.told:
+            self._telling = True
             self._left()
+            self._telling = False
         return message
 
     def _was_interrupted(self, task: asyncio.Task[Any], cancelling: int) -> bool:
