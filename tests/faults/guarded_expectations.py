@@ -118,7 +118,7 @@ LIBRARIES: dict[str, Library] = {
                 entered=1,
                 done=1,
                 at_home=False,
-                because="it closes the asynchronous wrapper when a send is cancelled, and with that frees the synchronous "
+                because="it closes the asynchronous wrapper when a send is cancelled, and so frees the synchronous "
                 "generator, whose `finally` so runs on the event loop's thread",
             ),
             Manner(

@@ -391,9 +391,7 @@ def test_it_can_be_configured_as_data() -> None:
     config = {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {
-            "client-leaving": {"()": "unbroken.observe.ClientLeavingFilter", "level": logging.DEBUG}
-        },
+        "filters": {"client-leaving": {"()": "unbroken.observe.ClientLeavingFilter", "level": logging.DEBUG}},
         "loggers": {"unbroken.tests": {"filters": ["client-leaving"]}},
     }
     logging.config.dictConfig(config)

@@ -8,6 +8,7 @@ from typing import Any
 
 from unbroken import EventStreamGuard
 from unbroken.observe import StreamRecord
+from unbroken.testing import DrivenStream, open_stream, run_with_virtual_clock
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -62,7 +63,20 @@ def sending(*bodies: bytes | BaseException, waits: bool = False) -> App:
 
 
 async def no_other_tasks() -> None:
-    """Wait until no task is left but the test's."""
+    """Wait until no task is left but the test's, and the one that sse-starlette keeps for each loop."""
     async with asyncio.timeout(5):
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0)
+        while len([task for task in asyncio.all_tasks() if "_shutdown_watcher" not in repr(task.get_coro())]) > 1:
+            await asyncio.sleep(0.001)
+
+
+def read(app: App, **options: Any) -> DrivenStream:
+    """Run a stream that ends by itself, on a clock that jumps, and return what was seen of it."""
+
+    async def main() -> DrivenStream:
+        async with open_stream(app, raise_app_errors=False, wait_for_start=False, timeout=1000, **options) as stream:
+            await stream.wait_closed()
+            await stream.until_end()
+        await no_other_tasks()
+        return stream
+
+    return run_with_virtual_clock(main())

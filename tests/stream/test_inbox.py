@@ -71,7 +71,7 @@ def test_before_the_stream_an_application_has_the_server_s_own() -> None:
 
     async def main() -> None:
         server = Server()
-        waiting = asyncio.create_task(server.inbox._direct())
+        waiting = asyncio.ensure_future(server.inbox.receive())
         await turns()
         assert server.inside == [waiting]
         server.messages.put_nowait(part(b"x"))
@@ -84,7 +84,7 @@ def test_before_the_stream_an_application_has_the_server_s_own() -> None:
 
 
 def test_what_is_heard_meanwhile_is_kept_in_order() -> None:
-    """A body that comes while the application streams reaches it, whole, when it asks; then the disconnect, for ever."""
+    """A body that comes while the application streams reaches it when it asks; then the disconnect, for ever."""
 
     async def main() -> None:
         server = Server(part(b"a"), part(b"b"))
@@ -194,7 +194,7 @@ def test_who_waits_is_told_of_an_end_that_the_server_does_not_know_of() -> None:
     async def main() -> None:
         server = Server()
 
-        async def application() -> list[dict[str, Any]]:
+        async def application() -> list[Any]:
             task = asyncio.current_task()
             assert task is not None
             received = []
@@ -320,11 +320,10 @@ def test_a_receive_that_fails_is_the_client_s_leaving() -> None:
         async def broken() -> dict[str, Any]:
             raise RuntimeError("no longer")
 
-        disconnects: list[int] = []
         inbox = Inbox(broken)
-        inbox.listen(lambda: (disconnects.append(1), inbox.close())[1])
+        inbox.listen(inbox.close)
         assert await inbox.receive() == DISCONNECT
-        assert disconnects == [1]
+        assert inbox.closed
 
     run(main)
 
