@@ -18,6 +18,8 @@ from unbroken.observe import Cleanup
 from unbroken.stream.drain import current_drain, drain
 from unbroken.testing import DrivenStream, StreamEnd, open_stream, run_with_virtual_clock
 
+pytestmark = pytest.mark.core
+
 BYE = b'event: stream-end\ndata: {"reason":"shutdown"}\n\n'
 
 

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import fastapi.sse
 import pytest
-import sse_starlette
-from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -24,10 +21,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
-import unbroken.compat.sse_starlette
 from tests.stream.guarding import END, START, App, Guarded, no_other_tasks, piece, read, sending
 from unbroken import ClientDisconnected, CloseReason, EventSourceResponse, EventStreamGuard
 from unbroken.errors import ConfigurationError
@@ -36,6 +31,11 @@ from unbroken.stream.drain import drain
 from unbroken.stream.limits import Limits
 from unbroken.testing import StreamEnd, open_stream, run_with_virtual_clock
 from unbroken.wire import HEARTBEAT
+
+fastapi = pytest.importorskip("fastapi")
+fastapi_sse = pytest.importorskip("fastapi.sse")
+sse_starlette = pytest.importorskip("sse_starlette")
+compat = pytest.importorskip("unbroken.compat.sse_starlette")
 
 HTTP = {"type": "http", "method": "GET", "path": "/", "headers": []}
 
@@ -161,7 +161,8 @@ def test_everything_else_of_an_application_works(tmp_path: Path) -> None:
         middleware=[Middleware(EventStreamGuard)],
         lifespan=lifespan,
     )
-    with TestClient(app, raise_server_exceptions=False) as client:
+    testclient = pytest.importorskip("starlette.testclient")
+    with testclient.TestClient(app, raise_server_exceptions=False) as client:
         assert client.post("/echo", content=b"x" * 1_000_000).json() == {"length": 1_000_000}
         assert client.get("/file", headers={"range": "bytes=2-4"}).content == b"234"
         assert client.head("/file").headers["content-length"] == "10"
@@ -288,19 +289,19 @@ class Kind:
             case "starlette":
                 return StreamingResponse(self.items(True), media_type="text/event-stream")
             case "sse-starlette":
-                return sse_starlette.EventSourceResponse(self.items(False))
+                return sse_starlette.EventSourceResponse(self.items(False))  # type: ignore[no-any-return]
             case "ours":
                 return EventSourceResponse(self.items(False))
             case "compat":
-                return unbroken.compat.sse_starlette.EventSourceResponse(self.items(False))
-        api = FastAPI()
+                return compat.EventSourceResponse(self.items(False))  # type: ignore[no-any-return]
+        api: Any = fastapi.FastAPI()
 
-        @api.get("/", response_class=fastapi.sse.EventSourceResponse)
+        @api.get("/", response_class=fastapi_sse.EventSourceResponse)  # type: ignore[untyped-decorator]
         async def endpoint() -> AsyncIterator[str]:
             async for item in self.items(False):
                 yield item
 
-        return api
+        return api  # type: ignore[no-any-return]
 
 
 KINDS = ["starlette", "sse-starlette", "fastapi", "ours", "compat"]

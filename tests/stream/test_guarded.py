@@ -21,6 +21,8 @@ from unbroken.observe import Cleanup
 from unbroken.stream.drain import drain
 from unbroken.testing import StreamEnd, open_stream, run_with_virtual_clock
 
+pytestmark = pytest.mark.core
+
 
 def leave(app: Any, after: bytes = b"x", **options: Any) -> None:
     """Open a stream, read it up to an event, leave, and wait for the application's end."""

@@ -18,6 +18,8 @@ from unbroken.stream.drain import drain
 from unbroken.testing import open_stream, run_with_virtual_clock
 from unbroken.wire import HEARTBEAT
 
+pytestmark = pytest.mark.core
+
 
 def test_several_senders_write_whole_messages_in_order() -> None:
     """Who sends first is written first, also while the client is slow; one that is cancelled leaves out its own."""

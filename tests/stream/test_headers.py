@@ -6,6 +6,8 @@ import pytest
 
 from unbroken.stream.headers import corrected, is_encoded, is_event_stream, without_encodings
 
+pytestmark = pytest.mark.core
+
 SSE = (b"content-type", b"text/event-stream")
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.stream.guarding import no_other_tasks
 from unbroken.stream.inbox import READ_AHEAD_BYTES, Inbox
 
+pytestmark = pytest.mark.core
+
 DISCONNECT = {"type": "http.disconnect"}
 
 

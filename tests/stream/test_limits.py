@@ -20,6 +20,8 @@ from unbroken.observe import Observer, Refusal, attach, detach
 from unbroken.stream.limits import Limits, Place
 from unbroken.testing import DrivenStream, StreamEnd, open_stream
 
+pytestmark = pytest.mark.core
+
 
 async def forever() -> AsyncIterator[str]:
     """Say one thing, and then nothing."""

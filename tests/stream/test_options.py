@@ -16,6 +16,8 @@ from unbroken.stream.options import StreamOptions
 from unbroken.testing import DrivenStream, open_stream, run_with_virtual_clock
 from unbroken.wire import Decoder
 
+pytestmark = pytest.mark.core
+
 SILENT: tuple[str, ...] = ()
 
 

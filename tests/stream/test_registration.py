@@ -18,6 +18,8 @@ from unbroken.stream.registration import policies_of
 from unbroken.stream.wheel import RESOLUTION
 from unbroken.testing import open_stream, run_with_virtual_clock
 
+pytestmark = pytest.mark.core
+
 
 async def silent() -> AsyncIterator[str]:
     """Say nothing, for ever."""

@@ -15,6 +15,8 @@ from unbroken import CloseReason, EventStreamGuard, ServerClosing, while_connect
 from unbroken.errors import ConfigurationError
 from unbroken.testing import StreamEnd, open_stream, run_with_virtual_clock
 
+pytestmark = pytest.mark.core
+
 REVOKED = b'event: stream-end\ndata: {"reason":"revoked"}\n\n'
 
 

@@ -14,6 +14,8 @@ import pytest
 from unbroken.stream import threads
 from unbroken.stream.threads import in_daemon_thread
 
+pytestmark = pytest.mark.core
+
 language: ContextVar[str] = ContextVar("language", default="none")
 
 

@@ -6,7 +6,11 @@ import asyncio
 import gc
 import weakref
 
+import pytest
+
 from unbroken.stream.turns import current_turns
+
+pytestmark = pytest.mark.core
 
 
 def test_a_turn_keeps_its_number() -> None:
