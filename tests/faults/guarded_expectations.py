@@ -151,7 +151,9 @@ LIBRARIES: dict[str, Library] = {
     ),
     # The SDK serves each era of the protocol by code of its own.
     "mcp-2025": Library(
-        kinds=ASYNCHRONOUS,
+        # Not busy: once the SDK has closed what carries its messages, `report_progress` waits for nothing any more. A
+        # tool that awaits nothing else, and is not cancelled before, has the loop for good.
+        kinds=tuple(kind for kind in ASYNCHRONOUS if kind != "busy"),
         at_yield=(
             Manner(
                 seen=AT_YIELD,

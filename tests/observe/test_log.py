@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -127,3 +128,44 @@ def test_a_finding_is_a_warning(caplog: pytest.LogCaptureFixture, counts: Hop, r
     LoggingObserver().found(replace(FINDING, counts=counts, route=route))
     (line,) = caplog.records
     assert (line.levelno, line.getMessage()) == (logging.WARNING, text)
+
+
+FORGED = "/1\r\nERROR root: forged\x1b[31m\u2028\ud800"
+SHOWN = "/1\\r\\nERROR root: forged\\x1b[31m\\u2028\\ud800"
+
+
+@pytest.mark.parametrize("name", ["method", "path", "client"])
+@pytest.mark.parametrize("cleanup", Cleanup)
+def test_a_client_forges_no_line_at_an_end(caplog: pytest.LogCaptureFixture, name: str, cleanup: Cleanup) -> None:
+    """What it asks for stays in the line that tells of it, whatever is in it; as data it is exact."""
+    crafted: dict[str, Any] = {name: FORGED}
+    texts = [text for _, text in lines(caplog, replace(RECORD, cleanup=cleanup, **crafted))]
+    assert SHOWN in texts[0]
+    assert all(text.isprintable() for text in texts)
+    assert caplog.records[0].stream[name] == FORGED  # type: ignore[attr-defined]
+    assert json.loads(json.dumps(caplog.records[0].stream))[name] == FORGED  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["method", "path", "client"])
+def test_a_client_forges_no_line_at_a_refusal(caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """Nor where it is refused."""
+    crafted: dict[str, Any] = {name: FORGED}
+    LoggingObserver().refused(replace(REFUSAL, **crafted))
+    (line,) = caplog.records
+    assert SHOWN in line.getMessage()
+    assert line.getMessage().isprintable()
+
+
+def test_a_finding_s_route_forges_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Frameworks give as a route what they like."""
+    LoggingObserver().found(replace(FINDING, route=FORGED))
+    (line,) = caplog.records
+    assert f"of {SHOWN} ended" in line.getMessage()
+    assert line.getMessage().isprintable()
+
+
+def test_a_long_path_makes_no_long_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A server may take one of 64 KiB; the cleanup's line has it too."""
+    texts = [text for _, text in lines(caplog, replace(RECORD, path="/" * 60_000, cleanup=Cleanup.ABANDONED))]
+    assert len(texts) == 2
+    assert all("/…" in text and len(text) < 1000 for text in texts)

@@ -113,10 +113,10 @@ def asked_for(port: int) -> int:
         return int(b"".join(iter(lambda: client.recv(1000), b"")).splitlines()[-1])
 
 
-def leave_behind(port: int) -> None:
+def leave_behind(port: int, path: str = "/ahead/x") -> None:
     """Leave a stream whose producer is ahead: an event is being sent, and each buffer of FastAPI holds one."""
     before = asked_for(port)
-    client = ask(port, "/ahead/x")
+    client = ask(port, path)
     assert until(lambda: asked_for(port) >= before + 5)
     leave(client)
 
@@ -230,6 +230,18 @@ def test_a_line_is_data_too(log: Log) -> None:
         "route": "/ahead/{name}",
         "error": "BrokenResourceError",
     }
+
+
+@pytest.mark.usefixtures("filtered")
+def test_a_client_forges_no_line(log: Log) -> None:
+    """A line end in its path, which servers decode, is shown escaped; as data it is exact."""
+    with on_uvicorn() as port:
+        leave_behind(port, "/ahead/1%0AERROR%20root:%20forged%1B[31m")
+        assert until(lambda: len(log()) > 0)
+    (record,) = log()
+    line = record.getMessage().partition(" ")[2]
+    assert line == "GET /ahead/1\\nERROR root: forged\\x1b[31m: client_closed (BrokenResourceError)"
+    assert record.__dict__["stream"]["path"] == "/ahead/1\nERROR root: forged\x1b[31m"
 
 
 @pytest.mark.parametrize("path", ["/upstream", "/upstream-in-a-thread"])

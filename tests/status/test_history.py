@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import tracemalloc
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -119,6 +120,14 @@ def test_refusals_are_counted_by_limit(history: History, clock: Clock) -> None:
     assert (total["limit"], total["last_hour"], total["ever"]) == ("total", 1, 1)
     assert [minute["refused"] for minute in history.view()["minutes"]] == [2]
     assert "secret" not in json.dumps(history.view())
+
+
+def test_of_a_long_request_there_is_a_beginning(history: History) -> None:
+    """Of its method, its path and its client: all of them are a client's to write."""
+    long = "x" * 60_000
+    history.refused(replace(refusal(), method=long, path=long, client=long))
+    last = history.view()["refusals"][0]["last"]
+    assert all(last[name].endswith("x…") and len(last[name]) < 200 for name in ("method", "path", "client"))
 
 
 def test_a_finding_told_again_takes_the_place_of_the_first(history: History) -> None:

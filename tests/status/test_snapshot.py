@@ -92,12 +92,14 @@ def test_of_very_many_streams_the_oldest_are_shown() -> None:
 
 
 def test_a_client_cannot_make_the_frame_large() -> None:
-    """Of a path and an address there is a beginning: a client may write into both what it likes."""
+    """Of a method, a path and an address there is a beginning: a client may write into them what it likes."""
     long = "/" + "x" * 60_000
-    with entered(*(Open(id=FIRST_ID + at, path=long, client=long) for at in range(STREAMS_SHOWN))):
+    with entered(*(Open(id=FIRST_ID + at, method=long, path=long, client=long) for at in range(STREAMS_SHOWN))):
         snapshot = taken()
-    assert len(snapshot.frame) < 100_000
-    assert snapshot.facts["streams"][-1][2].endswith("x…")
+    assert len(snapshot.frame) < 150_000
+    assert all(
+        snapshot.facts["streams"][-1][COLUMNS.index(name)].endswith("x…") for name in ("method", "path", "client")
+    )
 
 
 @pytest.mark.parametrize(

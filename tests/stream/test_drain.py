@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import signal
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -13,9 +15,10 @@ from typing import Any
 import pytest
 
 from tests.stream.support import Recorded
-from unbroken import CloseReason, ServerClosing, while_connected
+from unbroken import CloseReason, EventStreamGuard, ServerClosing, while_connected
 from unbroken.observe import Cleanup
-from unbroken.stream.drain import current_drain, drain
+from unbroken.servers import unhook_signals
+from unbroken.stream.drain import Lifespan, current_drain, drain
 from unbroken.testing import DrivenStream, StreamEnd, open_stream, run_with_virtual_clock
 
 pytestmark = pytest.mark.core
@@ -143,12 +146,47 @@ def test_streams_that_open_later_end_at_once() -> None:
     assert app.record.reason is CloseReason.SHUTDOWN
 
 
+def test_clients_that_keep_coming_do_not_put_the_end_off() -> None:
+    """Those that were open are waited for, and no others, though one is always ending."""
+
+    async def cleaning() -> AsyncIterator[str]:
+        try:
+            yield "x"
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(3)
+
+    async def arrive(stack: AsyncExitStack) -> None:
+        while True:
+            late.append(Recorded(cleaning(), drain_grace=5))
+            await stack.enter_async_context(open_stream(late[-1]))
+            await asyncio.sleep(1)
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            await opened(stack, app)
+            drained = asyncio.create_task(drain())
+            await asyncio.sleep(0)
+            arriving = asyncio.create_task(arrive(stack))
+            await asyncio.wait([drained], timeout=60)
+            arriving.cancel()
+            assert len(current_drain()) > 0
+            assert drained.done()
+            assert drained.result() == 1
+            assert app.record.cleanup is Cleanup.FINISHED
+
+    late: list[Recorded] = []
+    app = Recorded(cleaning(), drain_grace=5)
+    run_with_virtual_clock(main())
+    assert {each.record.reason for each in late} == {CloseReason.SHUTDOWN}
+
+
 def test_an_application_that_starts_later_on_the_same_loop_streams() -> None:
     """In a test suite one loop sees many applications begin and end."""
 
     async def main() -> None:
         await drain()
-        current_drain().listen()
+        current_drain().listen(Lifespan())
         async with AsyncExitStack() as stack:
             (stream,) = await opened(stack, app)
             assert await drain() == 1
@@ -297,6 +335,115 @@ def test_only_the_streams_of_the_server_that_stops_are_ended(listening: socket.s
     staying = Recorded(waiting())
     asyncio.run(main())
     assert staying.record.reason is CloseReason.CLIENT_CLOSED
+
+
+class Running:
+    """A guarded application, as its server starts it and shuts it down; or the start fails."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self._fails = fails
+        self._messages: asyncio.Queue[Any] = asyncio.Queue()
+        self._answers: asyncio.Queue[Any] = asyncio.Queue()
+        guarded = EventStreamGuard(self._app)
+        self._task = asyncio.create_task(guarded({"type": "lifespan"}, self._messages.get, self._answers.put))
+
+    async def start(self) -> None:
+        """Have it start, and wait until it has."""
+        await self._exchange("startup")
+
+    async def stop(self) -> None:
+        """Have it shut down, and wait until it has."""
+        await self._exchange("shutdown")
+        await self._task
+
+    async def _exchange(self, what: str) -> None:
+        await self._messages.put({"type": f"lifespan.{what}"})
+        assert await asyncio.wait_for(self._answers.get(), 10) == {"type": f"lifespan.{what}.complete"}
+
+    async def fail(self) -> None:
+        """Have it start in vain."""
+        await self._messages.put({"type": "lifespan.startup"})
+        assert await self._answers.get() == {"type": "lifespan.startup.failed"}
+        await self._task
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(1 if self._fails else 2):
+            message = await receive()
+            await send({"type": message["type"] + (".failed" if self._fails else ".complete")})
+
+
+def test_the_shutdown_of_an_application_is_none_of_the_others(listening: socket.socket) -> None:
+    """Streams of another server on the loop go on, new ones open as before, and its own have ended by then."""
+
+    async def main() -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as other:
+            ends, stays = Running(), Running()
+            await ends.start()
+            await stays.start()
+            async with AsyncExitStack() as stack:
+                staying = await opened(stack, Recorded(ticking()), server=other.getsockname())
+                (ending,) = await opened(stack, app, server=listening.getsockname())
+                listening.close()
+                await ends.stop()
+                assert ending.received.endswith(BYE)
+                assert app.record.cleanup is Cleanup.FINISHED
+                staying += await opened(stack, Recorded(ticking()), server=other.getsockname())
+                for stream in staying:
+                    await stream.events(50)
+                    assert stream.ended is None
+            await stays.stop()
+
+    app = Recorded(parting())
+    asyncio.run(main())
+
+
+def test_a_shutdown_waits_for_streams_that_are_ending_already() -> None:
+    """After a signal it is no matter where their server listens."""
+
+    async def main() -> None:
+        running = Running()
+        await running.start()
+        async with AsyncExitStack() as stack:
+            await opened(stack, app)
+            current_drain().begin()
+            await running.stop()
+            assert app.record.cleanup is Cleanup.CANCELLED
+
+    app = Recorded(lingering(), drain_grace=5)
+    run_with_virtual_clock(main())
+
+
+def test_signals_are_heard_until_the_last_application_has_shut_down() -> None:
+    """The first to go leaves the hook to those that stay."""
+    unhook_signals()  # what other tests have left
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def main() -> None:
+        running = [Running() for _ in range(3)]
+        for each in running:
+            await each.start()
+        for each in running:
+            assert signal.getsignal(signal.SIGTERM) is not before
+            await each.stop()
+
+    asyncio.run(main())
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_application_that_failed_to_start_hears_no_signals() -> None:
+    """It never shuts down, and the hook goes with the others nevertheless."""
+    unhook_signals()
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def main() -> None:
+        await Running(fails=True).fail()
+        gc.collect()
+        running = Running()
+        await running.start()
+        await running.stop()
+
+    asyncio.run(main())
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_nothing_is_watched_while_no_stream_is_open(listening: socket.socket) -> None:

@@ -265,6 +265,21 @@ def test_a_compressed_stream_is_left_as_it_is(caplog: pytest.LogCaptureFixture) 
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
 
 
+def test_a_client_forges_no_line_where_a_stream_is_compressed(caplog: pytest.LogCaptureFixture) -> None:
+    """The warning has its path escaped: servers decode a line end in it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({**START, "headers": [*START["headers"], (b"content-encoding", b"gzip")]})  # type: ignore[misc]
+        await send(piece(b"\x1f\x8b compressed", more_body=False))
+
+    async def crafted(scope: Any, receive: Any, send: Any) -> None:
+        await EventStreamGuard(app)({**scope, "path": "/1\nERROR root: forged"}, receive, send)
+
+    read(crafted)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith("the stream /1\\nERROR root: forged is compressed")
+
+
 # The libraries that people have.
 
 

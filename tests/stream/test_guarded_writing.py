@@ -6,13 +6,16 @@ import asyncio
 import gc
 import sys
 import weakref
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
+import anyio
 import pytest
 
-from tests.stream.guarding import CONTENT_TYPE, ERROR, START, Guarded, no_other_tasks, piece, read
-from unbroken import ClientDisconnected, CloseReason, EventStreamGuard
+from tests.stream.guarding import CONTENT_TYPE, ERROR, START, App, Guarded, no_other_tasks, piece, read
+from unbroken import ClientDisconnected, CloseReason, EventSourceResponse, EventStreamGuard
 from unbroken.observe import open_streams
 from unbroken.stream.drain import drain
 from unbroken.testing import open_stream, run_with_virtual_clock
@@ -291,3 +294,56 @@ def test_tasks_may_be_eager() -> None:
     guarded = Guarded(app, start_grace=0)
     assert run_with_virtual_clock(main()) == list(range(20))
     assert (guarded.record.reason, guarded.record.heartbeats) == (CloseReason.COMPLETED, 2)
+
+
+VARIABLE: ContextVar[str] = ContextVar("variable")
+
+
+def in_scope(app: App) -> App:
+    """Wrap an application in a middleware that opens a scope for the time of each `send`."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            token = VARIABLE.set(message["type"])
+            try:
+                with anyio.fail_after(1000):
+                    await send(message)
+            finally:
+                VARIABLE.reset(token)
+
+        await app(scope, receive, sending)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_middleware_outside_may_open_scopes_around_its_send(guarded: bool) -> None:
+    """A write that waits ends in the task and the context in which it began, and nothing is lost behind such a one."""
+    received: list[bytes] = []
+    frames = [b"data: %d\n\n" % number for number in range(20)]
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(0.1)  # the client takes its time with every message
+        received.append(message.get("body", b""))
+
+    async def receive() -> Any:
+        await asyncio.sleep(3600)
+
+    async def items() -> AsyncIterator[bytes]:
+        for frame in frames:
+            yield frame
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        for frame in frames:
+            await send(piece(frame))
+        await send(piece(b"", more_body=False))
+
+    app: App = EventStreamGuard(application) if guarded else EventSourceResponse(items())
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+    async def main() -> None:
+        await in_scope(app)(scope, receive, send)
+
+    run_with_virtual_clock(main())
+    assert b"".join(received) == b"".join(frames)

@@ -161,6 +161,49 @@ def test_a_stream_without_policies_holds_none() -> None:
     assert policies_of(None, None, 60.0, None) == ()
 
 
+class Collecting(list[StreamRecord]):
+    """A callable that is falsy while it is empty."""
+
+    def __call__(self, record: StreamRecord) -> None:
+        self.append(record)
+
+
+class Allowing(list[Any]):
+    """The same for `revalidate`."""
+
+    def __call__(self, connection: Any) -> bool:
+        self.append(connection)
+        return False
+
+
+class EmptyLimits(Limits):
+    """Limits that are falsy while nothing is counted."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(EmptyLimits(total=1), None, 60.0, None), (None, Allowing(), 60.0, None), (None, None, 60.0, Collecting())],
+    ids=["limits", "revalidate", "on_close"],
+)
+def test_what_is_falsy_holds_as_well(arguments: Any) -> None:
+    """Only None is nothing."""
+    limits, revalidate, _, on_close = arguments
+    (policy,) = policies_of(*arguments)
+    assert policy.limits is limits
+    assert policy.revalidate is revalidate
+    assert policy.on_close is on_close
+
+
+def test_an_empty_collector_is_called() -> None:
+    """A list that is callable gets its first record."""
+    records = Collecting()
+    run_with_virtual_clock(read(response(records)))
+    assert [record.reason for record in records] == [CloseReason.COMPLETED]
+
+
 BAD = [
     ({"limits": 100}, "limits=100 is no Limits: give Limits(total=…)"),
     ({"revalidate": True}, "revalidate=True cannot be called: give a function"),

@@ -6,6 +6,7 @@ import logging
 
 from unbroken.observe.observer import Finding, Observer, Refusal
 from unbroken.observe.record import Cleanup, StreamRecord
+from unbroken.observe.text import printable
 
 __all__ = ["LoggingObserver", "logger"]
 
@@ -17,7 +18,8 @@ class LoggingObserver(Observer):
 
     It is attached from the start; `detach(default_log)` silences it. Each line
     of a stream's end carries the whole record as plain data in its attribute
-    `stream`, for formatters that write JSON.
+    `stream`, for formatters that write JSON. What a client wrote is escaped in
+    the line and cut at 500 characters; in `stream` it is as it came.
 
     Args:
         logger: Where to log; `unbroken` by default.
@@ -31,22 +33,19 @@ class LoggingObserver(Observer):
         if self._logger.isEnabledFor(logging.INFO):
             self._logger.info(
                 "%s %s %s: %s after %.1f s, %d events",
-                record.client or "-",
-                record.method,
-                record.path,
+                *_request(record),
                 record.reason,
                 record.duration,
                 record.events,
                 extra={"stream": record.as_dict()},
             )
         if record.cleanup is Cleanup.FAILED:
-            self._logger.error("the cleanup of %s %s failed", record.method, record.path, exc_info=record.error)
+            self._logger.error("the cleanup of %s %s failed", *_request(record)[1:], exc_info=record.error)
         elif record.cleanup is not Cleanup.FINISHED:
             self._logger.warning(
                 "the producer of %s %s did not end when its stream had (%s): cleanup %s. It swallows exceptions, or "
                 "waits where it cleans up; see cleanup_timeout",
-                record.method,
-                record.path,
+                *_request(record)[1:],
                 record.reason,
                 record.cleanup,
             )
@@ -55,9 +54,7 @@ class LoggingObserver(Observer):
         """Log a refusal (WARNING): somebody does not get what they asked for."""
         self._logger.warning(
             "%s %s %s: refused, %d streams are open and limit %r allows no more",
-            refusal.client or "-",
-            refusal.method,
-            refusal.path,
+            *_request(refusal),
             refusal.allowed,
             refusal.limit,
         )
@@ -68,9 +65,14 @@ class LoggingObserver(Observer):
             "%d of the last %d streams%s ended at %s %.0f s: %s. %s",
             finding.streams,
             finding.looked_at,
-            f" of {finding.route}" if finding.route else "",
+            f" of {printable(finding.route)}" if finding.route else "",
             "a silence of" if finding.counts == "silence" else "an age of",
             finding.seconds,
             finding.likely,
             finding.advice,
         )
+
+
+def _request(told: StreamRecord | Refusal) -> tuple[str, str, str]:
+    """Return its client, method and path, for a line."""
+    return printable(told.client or "-"), printable(told.method), printable(told.path)

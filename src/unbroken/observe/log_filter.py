@@ -21,6 +21,7 @@ from typing import Any, Final
 import anyio
 
 from unbroken.errors import CloseReason, StreamClosed
+from unbroken.observe.text import printable
 
 __all__ = ["ClientLeavingFilter"]
 
@@ -123,7 +124,9 @@ class ClientLeavingFilter(logging.Filter):
         stream = leaving.as_dict()
         told.levelno, told.levelname = self._level, logging.getLevelName(self._level)
         told.msg = "%s %s %s: %s (%s)"
-        told.args = tuple(stream[name] or "-" for name in ("client", "method", "path", "reason", "error"))
+        told.args = tuple(
+            printable(str(stream[name] or "-")) for name in ("client", "method", "path", "reason", "error")
+        )
         told.exc_info = told.exc_text = told.stack_info = None
         told.__dict__["stream"] = stream
         return told if _COPIES else True

@@ -68,7 +68,10 @@ class StreamRecord:
         return None if self.error is None else type(self.error).__name__
 
     def as_dict(self) -> dict[str, object]:
-        """Return the record as plain data: JSON can carry it, if it can carry `key`; of the error there is the name."""
+        """Return the record as plain data: JSON can carry it, if it can carry `key`; of the error there is the name.
+
+        What the client wrote (`method`, `path`) is as it came, line ends and controls included: JSON escapes them.
+        """
         names = [name for name in self.__slots__ if name != "error"]
         plain = {name: getattr(self, name) for name in names}
         return {**plain, "reason": str(self.reason), "cleanup": str(self.cleanup), "error": self.error_type}

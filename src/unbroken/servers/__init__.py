@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unbroken.servers import daphne, hypercorn, uvicorn
-from unbroken.servers.connection import Connection, Scope, layers
+from unbroken.servers.connection import Connection, Scope, is_plain, layers
 from unbroken.servers.signals import hook_signals, unhook_signals
 from unbroken.servers.tcp import TcpConnection, detect_dead_peers, forget_dead_peers, is_open, listeners
 
@@ -17,6 +17,7 @@ __all__ = [
     "forget_dead_peers",
     "hook_signals",
     "is_open",
+    "is_plain",
     "listeners",
     "unhook_signals",
 ]

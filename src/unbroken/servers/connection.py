@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Protocol
 
-__all__ = ["Connection", "layers"]
+__all__ = ["Connection", "is_plain", "layers"]
 
 Scope = MutableMapping[str, Any]
 
@@ -21,6 +21,11 @@ LAYERS = 50
 
 NAMES = ("send", "_send", "inner_send", "original_send", "asgi_send")
 """What middlewares call the `send` that they wrap."""
+
+
+SERVERS = frozenset({"uvicorn", "hypercorn", "daphne", "granian", "_granian"})
+PLAIN = frozenset({"starlette.middleware.errors", "starlette._exception_handler", "unbroken.stream.guard"})
+"""Modules whose `send` looks at the message and passes it on."""
 
 
 class Connection(Protocol):
@@ -66,6 +71,17 @@ def layers(send: Any) -> Iterator[Any]:
             return
         yield send
         send = _wrapped_by(send)
+
+
+def is_plain(send: Any) -> bool:
+    """Whether between `send` and the server's own there is nothing that may open a scope while it sends."""
+    return all(_is_known(layer) for layer in layers(send))
+
+
+def _is_known(layer: Any) -> bool:
+    owner = getattr(layer, "__self__", None) or (layer.func if isinstance(layer, partial) else layer)
+    module = str(owner.__module__ if isinstance(owner, types.FunctionType) else type(owner).__module__)
+    return module.partition(".")[0] in SERVERS or module in PLAIN
 
 
 def _wrapped_by(send: Any) -> Any:

@@ -139,7 +139,7 @@ def _refusal_view(at: float, last: Refusal, minutes: list[_Minute], ever: Counte
         "ever": ever[last.limit],
         "last": {
             "at": at,
-            "method": last.method,
+            "method": shown(last.method),
             "path": shown(last.path),
             "route": last.route,
             "client": shown(last.client),

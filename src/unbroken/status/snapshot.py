@@ -74,7 +74,7 @@ class Snapshots:
 def _row(stream: OpenStream) -> tuple[object, ...]:
     return (
         stream.id,
-        stream.method,
+        shown(stream.method),
         shown(stream.path),
         stream.route,
         shown(stream.client),

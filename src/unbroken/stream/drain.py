@@ -8,22 +8,25 @@ How a shutdown is noticed, on each event loop, whichever is first:
 * `drain()`, by hand.
 
 A stream that opens after that, from a request that was already under way, is ended as
-soon as it has begun. After a signal or `drain()` that holds for the whole loop, until an
-application is started on it; after a server's sockets were closed, until another one
-listens at the same place. In a test suite one loop sees many applications.
+soon as it has begun. Nobody waits for it: clients that keep coming would put the end off
+for ever. After a signal or `drain()` that holds for the whole loop, until an application
+is started on it; after a server's sockets were closed, until another one listens at the
+same place. In a test suite one loop sees many applications, and the end of one is none of
+the others'.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from unbroken.servers import cuts_at_signal, hook_signals, is_open, listeners
+from unbroken.servers import cuts_at_signal, hook_signals, is_open, listeners, unhook_signals
 from unbroken.stream.outlet import Message
 
-__all__ = ["Drain", "Drainable", "current_drain", "drain"]
+__all__ = ["Drain", "Drainable", "Lifespan", "current_drain", "drain"]
 
 Place = Any
 """Where a server listens: a port, or a path."""
@@ -40,11 +43,23 @@ class Drainable(Protocol):
         ...
 
 
+class Lifespan:
+    """One application's life on a loop, as a guard hears of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """Somebody who waits for the ends of some streams."""
+
+    streams: set[Drainable]
+    afterwards: Callable[[], None]
+
+
 async def drain() -> int:
     """End all streams of the running event loop as a shutdown does, and wait for their ends.
 
     Each producer gets `ServerClosing` and has its `drain_grace` for a farewell. Streams that
-    open later on this loop are ended at once. For shutdowns that no signal tells of. Not to
+    open later on this loop are ended at once, and not waited for. For shutdowns that no signal tells of. Not to
     be awaited inside a stream's own generator, which it would wait for.
 
     Returns:
@@ -52,9 +67,9 @@ async def drain() -> int:
     """
     current = current_drain()
     count = len(current)
-    ended = asyncio.get_running_loop().create_future()
-    current.begin(lambda: None if ended.done() else ended.set_result(None))
-    await ended
+    ended = asyncio.Event()
+    current.begin(ended.set)
+    await ended.wait()
     return count
 
 
@@ -65,7 +80,7 @@ class Drain:
         self.has_begun = False
         self._streams: dict[Drainable, Place] = {}
         self._told: set[Drainable] = set()
-        self._afterwards: list[Callable[[], None]] = []
+        self._waits: list[_Wait] = []
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[Place, list[tuple[int, str]]] = {}
 
@@ -87,22 +102,40 @@ class Drain:
         """Forget a stream that has ended."""
         self._streams.pop(stream, None)
         self._told.discard(stream)
-        if not self._streams:
-            self._all_ended()
+        for wait in self._waits:
+            wait.streams.discard(stream)
+        self._call_ended()
+        if not self._streams and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def listen(self) -> None:
+    def listen(self, lifespan: Lifespan) -> None:
         """Hear the process's signals, for an application that starts. What another one ended here is over then."""
         self.has_begun = self.has_begun and bool(self._streams)
-        hook_signals(self.begin, before=False)
+        if hook_signals(self.begin, before=False):
+            _listening.add(lifespan)
+
+    async def leave(self, lifespan: Lifespan) -> None:
+        """Wait for what the server of an application that shuts down has left open; signals are for those that stay.
+
+        By then every server has closed its sockets: where they are open, or not known, the streams are another's.
+        """
+        ended = asyncio.Event()
+        self._end([*self._told, *self._without_listeners()], ended.set)
+        await ended.wait()
+        _listening.discard(lifespan)
+        if not _listening:
+            unhook_signals()
 
     def begin(self, afterwards: Callable[[], None] | None = None) -> None:
-        """End all streams, and call `afterwards` when they have ended."""
-        if afterwards is not None:
-            self._afterwards.append(afterwards)
+        """End all streams, and call `afterwards` when those that are open now have ended."""
         self.has_begun = True
-        self._dismiss(list(self._streams))
-        if not self._streams:
-            self._all_ended()
+        self._end(list(self._streams), afterwards or _nothing)
+
+    def _end(self, streams: list[Drainable], afterwards: Callable[[], None]) -> None:
+        self._waits.append(_Wait(set(streams), afterwards))
+        self._dismiss(streams)
+        self._call_ended()
 
     def _dismiss(self, streams: Iterable[Drainable]) -> None:
         for stream in streams:
@@ -110,13 +143,12 @@ class Drain:
                 self._told.add(stream)
                 stream.dismiss()
 
-    def _all_ended(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        afterwards, self._afterwards = self._afterwards, []
-        for call in afterwards:
-            call()
+    def _call_ended(self) -> None:
+        over = [wait for wait in self._waits if not wait.streams]
+        if over:
+            self._waits = [wait for wait in self._waits if wait.streams]
+        for wait in over:
+            wait.afterwards()
 
     def _watch(self, place: Place, server: Any) -> None:
         """Look after the sockets at which the server of a stream listens."""
@@ -132,14 +164,23 @@ class Drain:
         found = self._watched[place]
         return bool(found) and not any(map(is_open, found))
 
+    def _without_listeners(self) -> list[Drainable]:
+        closed = set(filter(self._is_closed, self._watched))
+        return [stream for stream, place in self._streams.items() if place in closed] if closed else []
+
     def _look(self) -> None:
         self._timer = None
-        closed = set(filter(self._is_closed, self._watched))
-        if closed:
-            self._dismiss([stream for stream, place in self._streams.items() if place in closed])
+        self._dismiss(self._without_listeners())
         if self._streams and not self.has_begun:
             self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
 
+
+def _nothing() -> None:
+    """Follow a drain that nobody waits for."""
+
+
+_listening: WeakSet[Lifespan] = WeakSet()
+"""Those of this process for which signals are heard. Weak: one that fails to start never shuts down."""
 
 _drains: WeakKeyDictionary[asyncio.AbstractEventLoop, Drain] = WeakKeyDictionary()
 

@@ -17,7 +17,7 @@ import anyio
 
 from unbroken.errors import ClientDisconnected, CloseReason, ServerClosing, StreamClosed
 from unbroken.observe import Cleanup, logger
-from unbroken.servers import Connection
+from unbroken.servers import Connection, is_plain
 from unbroken.stream.deadlines import Deadlines
 from unbroken.stream.options import StreamOptions
 from unbroken.stream.outlet import Message, Outlet, Rest, Send
@@ -43,8 +43,8 @@ class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_deadlines", "_listening", "_outside", "between", "cleanup", "connection", "discarded", "ended", "error",
-        "events", "finishing", "gone", "heartbeats", "last_silence", "opened", "options", "outlet", "producer",
+        "_deadlines", "_listening", "_outside", "between", "careful", "cleanup", "connection", "discarded", "ended",
+        "error", "events", "finishing", "gone", "heartbeats", "last_silence", "opened", "options", "outlet", "producer",
         "reason",
     )  # fmt: skip
 
@@ -63,6 +63,7 @@ class Exchange:
         self.error: BaseException | None = None
         self.cleanup = Cleanup.FINISHED
         self.gone = False
+        self.careful = not is_plain(send)
         self.between = True
         """Whether what has been written ends between two events, so that a comment may follow."""
         self.last_silence = 0.0

@@ -8,17 +8,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import anyio
+
 from unbroken.errors import CloseReason, ServerClosing
 from unbroken.observe import logger
-from unbroken.servers import Connection, connection_of, detect_dead_peers, unhook_signals
-from unbroken.stream.drain import current_drain, drain
+from unbroken.observe.text import printable
+from unbroken.servers import Connection, connection_of, detect_dead_peers
+from unbroken.stream.drain import Lifespan, current_drain
 from unbroken.stream.exchange import Exchange, Receive
 from unbroken.stream.guarded import GuardedStream, is_leaving
 from unbroken.stream.headers import corrected, is_encoded, is_event_stream, without_encodings
 from unbroken.stream.inbox import Inbox
 from unbroken.stream.limits import Limits, Place
 from unbroken.stream.options import StreamOptions
-from unbroken.stream.outlet import Message, Send
+from unbroken.stream.outlet import PIECE_BYTES, Message, Send
 from unbroken.stream.registration import GUARD, OnClose, Policy, Registration, admit, policies_of
 from unbroken.stream.revalidation import Revalidate
 
@@ -109,13 +112,14 @@ class EventStreamGuard:
         """Serve a request, and guard what becomes a stream of events."""
         if scope["type"] != "http" or scope["method"] == "HEAD":
             return await self.app(scope, self._lifespan(receive) if scope["type"] == "lifespan" else receive, send)
-        headers = without_encodings(scope["headers"])
+        given, headers = scope["headers"], without_encodings(scope["headers"])
         if headers is not None:
             scope["headers"] = headers
         gate = _Gate(self, scope, receive, send)
         try:
             await self.app(scope, gate.inbox.receive, gate.send)
-        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+        except (GeneratorExit, KeyboardInterrupt, SystemExit) as exc:
+            gate.give_up(exc)  # without another await: some servers live on, others do not
             raise
         except BaseException as exc:  # a cancellation, or a group with one, too
             if await gate.leave(exc):
@@ -125,16 +129,19 @@ class EventStreamGuard:
                 await gate.leave(None)
         finally:
             gate.retire()
+            if headers is not None:
+                scope["headers"] = given
 
     def _lifespan(self, receive: Receive) -> Receive:
+        lifespan = Lifespan()
+
         async def listening() -> Message:
             message = await receive()
             if self.options.drain_grace is not None:
                 if message["type"] == "lifespan.startup":
-                    current_drain().listen()
+                    current_drain().listen(lifespan)
                 elif message["type"] == "lifespan.shutdown":
-                    await drain()  # of what a server has left open that does not wait for its streams
-                    unhook_signals()
+                    await current_drain().leave(lifespan)
             return message
 
         return listening
@@ -161,7 +168,10 @@ class _Gate:
 
     def retire(self) -> None:
         """Leave the scope: it and the gate would keep each other, and the whole request, for the garbage collector."""
-        self._scope[GUARD] = self._around
+        if self._around is None:
+            del self._scope[GUARD]
+        else:
+            self._scope[GUARD] = self._around
         self._task = None  # as does the task, when it fails
 
     @property
@@ -196,9 +206,19 @@ class _Gate:
         return (*self._guard.policies, *around)
 
     def _pass_by(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.pathsend":
+            return self._send_file(message["path"])
         if message["type"] == "http.response.start":  # the first may still wait here, so the server would not notice
             raise RuntimeError("the application started its response twice")
         return self._send(message)
+
+    async def _send_file(self, path: str) -> None:
+        """Send a file's content, which the server would take for a response that has not begun."""
+        assert self._stream is not None
+        async with await anyio.open_file(path, "rb") as file:
+            while piece := await file.read(PIECE_BYTES):
+                await self._stream.send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._stream.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _open(self, start: Message) -> None:
         around = () if self._around is None else self._around.stand_aside()
@@ -216,7 +236,8 @@ class _Gate:
         assert self._task is not None
         options, encoded = self._guard.options, is_encoded(start["headers"])
         if encoded:
-            logger.warning("the stream %s is compressed: no heartbeat can be put into it", self._scope["path"])
+            path = printable(self._scope["path"])
+            logger.warning("the stream %s is compressed: no heartbeat can be put into it", path)
             options = replace(options, heartbeat=None, preamble=b"", opening_frame=b"")
         if options.dead_peer_timeout is not None:
             detect_dead_peers(self._scope, options.dead_peer_timeout)
@@ -254,7 +275,16 @@ class _Gate:
         exchange.error = None  # its traceback leads back to the exchange
         if error is not None:
             error.__traceback__ = traceback
-        return failed or (is_over and not self._is_due_to_the_end(error))
+        is_raised = failed or (is_over and not self._is_due_to_the_end(error))
+        if error is not None and not is_raised:
+            logger.debug("what the application raised at its stream's end goes no further: %r", error)
+        return is_raised
+
+    def give_up(self, error: BaseException) -> None:
+        """Note that the application has ended in a way that may end the process."""
+        if self._stream is not None:
+            self._stream.take_back()
+            self._stream.end(RuntimeError(f"the application was ended by {error!r}"))
 
     def _is_due_to_the_end(self, error: BaseException | None) -> bool:
         """Whether an application that outlived its stream, as with a background task, raised because of that end."""

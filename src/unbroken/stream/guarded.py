@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,7 +14,6 @@ from unbroken.errors import CloseReason, ServerClosing, StreamClosed
 from unbroken.stream.exchange import Exchange
 from unbroken.stream.inbox import Inbox
 from unbroken.stream.outlet import Message, Rest
-from unbroken.stream.stepping import Trap, outlast
 from unbroken.stream.turns import current_turns
 from unbroken.wire.boundaries import EventBoundaries
 
@@ -115,7 +114,7 @@ class GuardedStream:
 
     async def _tell(self) -> None:
         closing = self.exchange.closing()
-        if closing is None:
+        if closing is None or self.exchange.reason is CloseReason.COMPLETED:
             return
         if self._told or self._is_being_told():
             # Whoever goes on, whatever it is told, must not starve the loop on which it is to be cancelled.
@@ -146,32 +145,26 @@ class GuardedStream:
             self._writing.release()
             await self._tell()
             raise RuntimeError("a piece of the body was sent after its end")
-        rest = self._pass_on(body)
-        if rest is None:
+        try:
+            if self.exchange.careful:
+                await _outlast(partial(self._pass_on, body))
+            elif (rest := self._pass_on(body)) is not None:
+                await _outlast(lambda: rest)
+        finally:
             self._written()
-        else:
-            # In a task of its own: whoever cancels the application must not tear a message, nor wait for the client.
-            task = self._loop.create_task(self._outlast(rest), name="unbroken write")
-            await asyncio.wait((task,))
 
     def _pass_on(self, body: bytes) -> Rest:
         if self._boundaries is None:
-            return _first_step(self.exchange.write_items(body, 0))
+            return self.exchange.write_items(body, 0)
         before = self._boundaries.events
         body = self._boundaries.feed(body)
         self.exchange.between = False  # or a heartbeat that is just due might come before what is still to be written
-        return _first_step(self.exchange.write_items(body, self._boundaries.events - before))
+        return self.exchange.write_items(body, self._boundaries.events - before)
 
     def _written(self) -> None:
         if self._boundaries is not None:
             self.exchange.between = self._boundaries.between
         self._writing.release()
-
-    async def _outlast(self, rest: Awaitable[None]) -> None:
-        try:
-            await rest
-        finally:
-            self._written()
 
     def _is_long_turn(self) -> bool:
         """Whether the loop waits for a turn: an application that never awaits would starve it, and never be told."""
@@ -228,18 +221,20 @@ def _boundaries() -> EventBoundaries:
     return boundaries
 
 
-def _first_step(rest: Rest) -> Rest:
-    """Begin a write at once: on servers that never make a writer wait that is all of it, and no task is needed."""
-    if rest is None:
-        return None
-    try:
-        trap = next(rest)  # type: ignore[call-overload] # a types.coroutine is both
-    except StopIteration:
-        return None
-    return _other_steps(rest, trap)
+async def _outlast(write: Callable[[], Rest]) -> None:
+    """Write to the end, through any cancellation: a message that is torn would corrupt the stream.
 
-
-@types.coroutine
-def _other_steps(rest: Awaitable[None], trap: Trap) -> Generator[Trap, None, None]:
-    yield from outlast(trap)
-    yield from rest  # type: ignore[misc] # as above
+    In the task that sends, all of it: a middleware around us may have opened a scope, or set a context variable, for
+    the time of its `send`. What is outlasted has its end, by the client's taking something, `send_timeout`, or the end
+    of the stream; the cancellation comes then.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    # Shielded, since anyio delivers a cancellation again at every turn of the loop.
+    with anyio.CancelScope(shield=True):
+        rest = write()
+        if rest is not None:
+            await rest
+    if task.cancelling() > before:
+        raise asyncio.CancelledError

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from unbroken.servers import Connection
 from unbroken.stream.stepping import Trap, Waiter, outlast
 
-__all__ = ["Message", "Outlet", "Rest", "Send", "Watch"]
+__all__ = ["PIECE_BYTES", "Message", "Outlet", "Rest", "Send", "Watch"]
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]

@@ -63,6 +63,8 @@ class Sink(Protocol):
     """The client takes nothing any more."""
     discarded: int
     """Items that came when it was gone."""
+    careful: bool
+    """What it writes with may open scopes of its own: a shield must be around all of a write, its first step too."""
 
     def write_items(self, body: bytes, items: int) -> Awaitable[None] | None:
         """Hand `items` encoded items to the server; what is returned is still to be awaited."""
@@ -206,9 +208,21 @@ class AsyncProducer:
 
     @types.coroutine
     def _leave(self) -> Generator[Trap, None, None]:
-        rest = self._hand_over()
-        if rest is not None:
-            yield from self._outlast(rest)
+        if self.sink.careful:
+            yield from self._leave_in_shield()
+        else:
+            rest = self._hand_over()
+            if rest is not None:
+                yield from self._outlast(rest)
+
+    @types.coroutine
+    def _leave_in_shield(self) -> Generator[Trap, None, None]:
+        before = self._cancellations()
+        with anyio.CancelScope(shield=True):  # noqa: ASYNC100 - as in `_outlast`
+            rest = self._hand_over()
+            if rest is not None:
+                yield from rest  # type: ignore[misc] # a types.coroutine is both
+        self._note_cancellations(before, None)
 
     def _hand_over(self) -> Awaitable[None] | None:
         """Give the sink what has been collected, and return what of that is still to be awaited."""
@@ -246,9 +260,8 @@ class AsyncProducer:
         try:
             while True:
                 if not bare and not self._waiting:
-                    rest = self._hand_over()
-                    if rest is not None:
-                        yield from self._outlast(rest)
+                    if self._frames:
+                        yield from self._leave()
                     if self._urgent:
                         self._catch_up()
                     self._waiting = True

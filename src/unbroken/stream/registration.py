@@ -60,7 +60,8 @@ def policies_of(
 ) -> tuple[Policy, ...]:
     """Return the policy that the arguments make, if they make any: most streams have none, and need not hold it."""
     policy = Policy(limits=limits, revalidate=revalidate, revalidate_interval=revalidate_interval, on_close=on_close)
-    return (policy,) if limits or revalidate or on_close else ()
+    # Not by truth: a collector that is called may be a list, and an empty one is falsy.
+    return () if limits is None and revalidate is None and on_close is None else (policy,)
 
 
 async def admit(policies: Sequence[Policy], scope: Message, receive: Receive, send: Send) -> Sequence[Place] | None:

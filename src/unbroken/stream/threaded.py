@@ -20,7 +20,11 @@ logger = logging.getLogger("unbroken")
 THREADS = 100
 """Worker threads that the synchronous streams of one event loop may occupy at once. They are not taken from anyio's
 40, which serve the application's synchronous endpoints: a stream that blocks holds its thread as long as it lasts.
-Further streams wait for a thread; their heartbeats go on meanwhile."""
+Further streams wait for a thread; their heartbeats go on meanwhile.
+
+A generator that blocks for ever gives its place back when its stream has ended and is waited for no more, but keeps its
+thread, a daemon: such threads are not bounded by this number. Give the call that blocks a timeout,
+and yield a comment when that is over: a generator learns of the end at a yield."""
 
 DISCARD_EAGERLY = 32
 DISCARD_PAUSE = 0.01
