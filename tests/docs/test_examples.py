@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from unbroken.testing import StreamEnd, open_stream
+from unbroken.testing import StreamEnd, open_stream, run_with_virtual_clock
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -61,3 +61,32 @@ def test_progress_releases_its_machine_when_the_client_leaves(capsys: pytest.Cap
     asyncio.run(main())
     assert example.app.state.machines == 0
     assert "the stream ended: client_closed" in capsys.readouterr().out
+
+
+def test_guarded_is_protected_and_shown() -> None:
+    """The other library's stream has a heartbeat while it is silent, and the page says that it is open, and guarded."""
+    example = load("guarded")
+
+    async def main() -> tuple[bytes, bytes]:
+        async with open_stream(example.app, "/quotes", query="every=3600", timeout=1000) as stream:
+            assert (await stream.next_event()).data == "101"
+            await asyncio.sleep(6)
+            async with open_stream(example.app, "/streams/status.json", client=("127.0.0.1", 5000)) as status:
+                await status.until_end()
+            return stream.received, status.received
+
+    received, status = run_with_virtual_clock(main())
+    assert received.endswith(b"data: 101\n\n: keep-alive\n\n")
+    assert b'"/quotes"' in status
+
+
+def test_guarded_shows_nothing_to_others() -> None:
+    """The page is for this machine alone."""
+    example = load("guarded")
+
+    async def main() -> int:
+        async with open_stream(example.app, "/streams/status.json", client=("192.0.2.1", 5000)) as status:
+            await status.until_end()
+            return status.status
+
+    assert asyncio.run(main()) == 403
