@@ -19,7 +19,16 @@ BLOCKED: Streams = {**STREAMS, "sync-blocking": 5}
 WAYS = {"SIGTERM": (terminate, STREAMS), "Ctrl-C": (press_ctrl_c, BLOCKED)}
 DISTINCT = ("uvicorn-h11-asyncio", "uvicorn-httptools-uvloop", "hypercorn", "granian", "daphne", "gunicorn")
 """Servers that differ in how they are told of signals. To a signal, the variants of one are the same."""
-CASES = [(server, "SIGTERM") for server in SERVERS] + [(server, "Ctrl-C") for server in DISTINCT]
+EVERY_TIME = {
+    *((server, "SIGTERM") for server in DISTINCT),
+    ("uvicorn-httptools-uvloop", "Ctrl-C"),
+    ("granian", "Ctrl-C"),
+}
+"""What is played in every run; `make soak` plays the rest too."""
+CASES = [
+    pytest.param(server, way, marks=() if (server, way) in EVERY_TIME else pytest.mark.soak)
+    for server, way in (*((server, "SIGTERM") for server in SERVERS), *((server, "Ctrl-C") for server in DISTINCT))
+]
 
 pytestmark = pytest.mark.parametrize(("server", "way"), CASES)
 
