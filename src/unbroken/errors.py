@@ -4,6 +4,8 @@ UnbrokenError
 ├─ EncodeError (ValueError)             you gave a value that would break the wire format
 ├─ EventStreamError (ValueError)        the peer's bytes are beyond a bound: LineTooLong, EventTooLarge
 ├─ ConfigurationError (ValueError)      an argument, or where a thing is used, cannot work
+├─ UnknownCauseError (LookupError)      the catalogue has no cause of that name; the text names those that come near
+├─ DiagnosisError                       what was to be looked at cannot be read
 └─ MissingExtraError (ImportError)      an optional library is absent; the text names the extra
 
 ConnectionResetError
@@ -20,6 +22,7 @@ __all__ = [
     "ClientDisconnected",
     "CloseReason",
     "ConfigurationError",
+    "DiagnosisError",
     "EncodeError",
     "EventStreamError",
     "EventTooLarge",
@@ -29,6 +32,7 @@ __all__ = [
     "StreamClosed",
     "UnbrokenError",
     "UnbrokenWarning",
+    "UnknownCauseError",
 ]
 
 
@@ -81,6 +85,20 @@ class EventTooLarge(EventStreamError):
 
 class ConfigurationError(UnbrokenError, ValueError):
     """An argument is out of its range, or a thing is used where it cannot work."""
+
+
+class UnknownCauseError(UnbrokenError, LookupError):
+    """The catalogue has no cause of this name."""
+
+    def __init__(self, id: str, near: tuple[str, ...] = ()) -> None:  # noqa: A002 # the field's own name
+        nearest = f"did you mean {' or '.join(near)}? " if near else ""
+        super().__init__(f"there is no cause {id!r}: {nearest}`unbroken explain --list` shows all")
+        self.id = id
+        self.near = near
+
+
+class DiagnosisError(UnbrokenError):
+    """What was to be looked at cannot be read: a path that is not there, a configuration that is none."""
 
 
 class MissingExtraError(UnbrokenError, ImportError):

@@ -421,7 +421,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "text"), BAD, ids=str)
+@pytest.mark.parametrize(("arguments", "text"), BAD, ids=[text for _, text in BAD])
 def test_what_is_no_limit_is_refused(arguments: dict[str, Any], text: str) -> None:
     """The error names the argument, its value, and what to give."""
     with pytest.raises(ConfigurationError) as caught:
