@@ -9,8 +9,8 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/unbroken demo
 
-test: $(READY)
-	$(BIN)/python -m pytest
+test: $(READY)  ## in two processes at least four minutes less than in one; a file's tests stay together, for they share servers
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-matrix: $(READY)  ## the core tests on old and new frameworks, and on every CPython 3.11+ of this machine
 	$(BIN)/python tests/matrix.py

@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 EXTRA = "demo"
 """Brings everything that any command needs."""
-LIBRARIES = frozenset({"typer", "rich", "uvicorn"})
+LIBRARIES = frozenset({"typer", "rich", "uvicorn", "libcst", "h11", "h2"})
 
 
 def main() -> None:

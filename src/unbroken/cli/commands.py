@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from unbroken.cli.diagnosis.source import check
+
 __all__ = ["app"]
 
 app = typer.Typer(name="unbroken", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -45,3 +47,6 @@ def demo(
         typer.echo(f"unbroken demo: cannot listen on {host} port {port}: {exc.strerror or exc}. Try --port 0", err=True)
         raise typer.Exit(1) from None
     serve(listener, wanted_port=port, open_page=open_page)
+
+
+app.command()(check)

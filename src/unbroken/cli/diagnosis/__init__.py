@@ -1,0 +1,1 @@
+"""The commands of the diagnosis: they parse, call, and render what they get."""

@@ -1,0 +1,185 @@
+"""`check`: every rule over every file."""
+
+from __future__ import annotations
+
+import re
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from unbroken.diagnose.source.config import CheckConfig
+from unbroken.diagnose.source.files import python_files
+from unbroken.diagnose.source.module import SourceModule
+from unbroken.diagnose.source.rules import RULES, Problem, Rule, Subject
+from unbroken.diagnose.source.streams import streams
+from unbroken.errors import DiagnosisError
+
+__all__ = ["CheckReport", "SourceFinding", "check", "check_text"]
+
+WORTH_PARSING: Final = re.compile(rb"event-stream|EventSourceResponse|StreamingResponse|ServerSentEvent|(?i:data: )")
+"""A file without any of these has no stream; parsing it would take a hundred times as long as this search."""
+GUARD: Final = b"EventStreamGuard"
+NOQA: Final = re.compile(r"#\s*noqa(?P<codes>\s*:\s*(?P<list>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceFinding:
+    """One place in the source that breaks, or will break, a stream."""
+
+    path: str
+    line: int
+    """From 1."""
+    column: int
+    """From 1."""
+    code: str
+    rule: str
+    cause: str
+    """The id in the catalogue."""
+    message: str
+    fixable: bool
+    end_line: int
+    end_column: int
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What was found, where it was looked for, and what could not be read."""
+
+    findings: tuple[SourceFinding, ...]
+    files: int
+    streams: int
+    unreadable: tuple[str, ...]
+    """One text for each file that is no Python, with its path and line."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def check(
+    paths: Iterable[Path | str],
+    *,
+    config: CheckConfig | None = None,
+    progress: Callable[[Path], object] | None = None,
+) -> CheckReport:
+    """Look for what breaks event streams in the Python files of `paths`.
+
+    Args:
+        paths: Files, and directories to be walked.
+        config: All rules by default; `find_config` reads a project's own.
+        progress: Called with each file before it is looked at.
+
+    Raises:
+        DiagnosisError: A path that is not there.
+    """
+    config = config or CheckConfig()
+    sources = _sources(paths, config)
+    guarded = config.guarded or any(_adds_guard(path, source) for path, source in sources.items())
+    findings: list[SourceFinding] = []
+    unreadable: list[str] = []
+    seen = 0
+    for path, source in sources.items():
+        if progress is not None:
+            progress(path)
+        if not WORTH_PARSING.search(source):
+            continue
+        try:
+            found, count = _look(path, decoded(path, source), config, guarded)
+        except DiagnosisError as error:
+            unreadable.append(str(error))
+        else:
+            findings += found
+            seen += count
+    return CheckReport(tuple(sorted(findings)), len(sources), seen, tuple(unreadable))
+
+
+def check_text(text: str, *, path: str = "<text>", config: CheckConfig | None = None) -> tuple[SourceFinding, ...]:
+    """Look for what breaks event streams in one module's source.
+
+    Raises:
+        DiagnosisError: It is no Python.
+    """
+    config = config or CheckConfig()
+    return tuple(sorted(_look(Path(path), text, config, config.guarded)[0]))
+
+
+def decoded(path: Path, source: bytes) -> str:
+    """Return a module's text by the encoding that it declares (PEP 263).
+
+    Raises:
+        DiagnosisError: It has none that fits.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
+        return source.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise DiagnosisError(f"{path}:1: cannot be decoded: {error}") from error
+
+
+def _sources(paths: Iterable[Path | str], config: CheckConfig) -> dict[Path, bytes]:
+    found = dict.fromkeys(python_files((Path(path) for path in paths), config.exclude))
+    return {path: path.read_bytes() for path in found}
+
+
+def _adds_guard(path: Path, source: bytes) -> bool:
+    if GUARD not in source:
+        return False
+    try:
+        return SourceModule(path, decoded(path, source)).guarded
+    except DiagnosisError:
+        return False
+
+
+def _look(path: Path, text: str, config: CheckConfig, guarded: bool) -> tuple[list[SourceFinding], int]:
+    module = SourceModule(path, text, guarded=guarded)
+    subject = Subject(module, tuple(streams(module)))
+    lines = text.splitlines()
+    found = [
+        finding
+        for rule in RULES
+        if config.wants(rule.code)
+        for finding in _findings(rule, subject)
+        if not _excused(lines, finding)
+    ]
+    return list(dict.fromkeys(found)), len(subject.streams)
+
+
+def _findings(rule: Rule, subject: Subject) -> Iterator[SourceFinding]:
+    for problem in rule.find(subject):
+        yield _finding(rule, subject.module, problem)
+
+
+def _finding(rule: Rule, module: SourceModule, problem: Problem) -> SourceFinding:
+    where = module.position(problem.node)
+    return SourceFinding(
+        path=str(module.path),
+        line=where.start.line,
+        column=where.start.column + 1,
+        code=rule.code,
+        rule=rule.name,
+        cause=rule.cause,
+        message=problem.message,
+        fixable=rule.fixable,
+        end_line=where.end.line,
+        end_column=where.end.column + 1,
+    )
+
+
+def _excused(lines: list[str], finding: SourceFinding) -> bool:
+    """Say whether a `# noqa` on the finding's first line, or on its last, covers it."""
+    return any(_covers(lines[number - 1], finding.code) for number in {finding.line, finding.end_line} if lines)
+
+
+def _covers(line: str, code: str) -> bool:
+    found = NOQA.search(line)
+    if found is None:
+        return False
+    codes = found["list"]
+    return codes is None or code in re.split(r"[,\s]+", codes.upper())

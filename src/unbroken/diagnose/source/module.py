@@ -1,0 +1,172 @@
+"""One source file, parsed, with the questions that rules ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import libcst as cst
+from libcst import metadata as meta
+
+from unbroken.errors import DiagnosisError
+
+__all__ = ["FUNCTION", "SourceModule"]
+
+Node = TypeVar("Node", bound=cst.CSTNode)
+
+FUNCTION = (cst.FunctionDef, cst.Lambda)
+"""What has a body of its own: a walk through a function's steps stops there."""
+
+_BUILTINS = "builtins."
+
+
+class SourceModule:
+    """A parsed file: names resolved through aliases, functions found across the module.
+
+    Args:
+        path: What findings are reported under; the file is not read.
+        text: The source.
+        guarded: An `EventStreamGuard` is around the application, wherever it was added.
+
+    Raises:
+        DiagnosisError: `text` is no Python that libcst can parse; the error says the line.
+    """
+
+    def __init__(self, path: Path, text: str, *, guarded: bool = False) -> None:
+        self.path = path
+        self.text = text
+        try:
+            # The tree is ours alone: copying it, which guards against nodes used twice, takes as long as parsing it.
+            self._wrapper = meta.MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+        except cst.ParserSyntaxError as error:
+            raise DiagnosisError(f"{path}:{error.raw_line}: no Python that can be parsed") from error
+        self.tree = self._wrapper.module
+        self._guarded = guarded
+
+    @cached_property
+    def guarded(self) -> bool:
+        """Whether streams of this module stand behind an `EventStreamGuard`."""
+        return self._guarded or any(self.name(node) == "unbroken.EventStreamGuard" for node in self.find(cst.Name))
+
+    @cached_property
+    def _names(self) -> Mapping[cst.CSTNode, Any]:
+        return self._wrapper.resolve(meta.QualifiedNameProvider)
+
+    @cached_property
+    def _positions(self) -> Mapping[cst.CSTNode, meta.CodeRange]:
+        return self._wrapper.resolve(meta.PositionProvider)
+
+    @cached_property
+    def _parents(self) -> Mapping[cst.CSTNode, cst.CSTNode]:
+        return self._wrapper.resolve(meta.ParentNodeProvider)
+
+    @cached_property
+    def _scopes(self) -> Mapping[cst.CSTNode, meta.Scope | None]:
+        return self._wrapper.resolve(meta.ScopeProvider)
+
+    def position(self, node: cst.CSTNode) -> meta.CodeRange:
+        """Return where `node` stands: lines from 1, columns from 0."""
+        return self._positions[node]
+
+    def name(self, node: cst.CSTNode) -> str | None:
+        """Return the full dotted name that `node` refers to, as imported: `starlette.responses.StreamingResponse`.
+
+        None where it has none, or may have several.
+        """
+        names = self._names.get(node, ())
+        names = names() if callable(names) else names
+        if len(names) != 1:
+            return None
+        return str(next(iter(names)).name).removeprefix(_BUILTINS)
+
+    def called(self, node: cst.CSTNode) -> str | None:
+        """Return the full name of what the call `node` calls; None for what is no call."""
+        return self.name(node.func) if isinstance(node, cst.Call) else None
+
+    def parent(self, node: cst.CSTNode) -> cst.CSTNode:
+        """Return the node around `node`; the module's own is itself."""
+        return self._parents.get(node, self.tree)
+
+    def around(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+        """Yield the nodes around `node`, the nearest first."""
+        while node is not self.tree:
+            node = self.parent(node)
+            yield node
+
+    def function_around(self, node: cst.CSTNode) -> cst.FunctionDef | None:
+        """Return the function in whose body `node` stands."""
+        return next((outer for outer in self.around(node) if isinstance(outer, cst.FunctionDef)), None)
+
+    def find(self, *kinds: type[Node], within: cst.CSTNode | None = None, own: bool = False) -> Iterator[Node]:
+        """Yield the nodes of these kinds in source order; `own`: without those of functions inside."""
+        stack = list(reversed((within or self.tree).children))
+        while stack:
+            node = stack.pop()
+            if isinstance(node, kinds):
+                yield node
+            if not (own and isinstance(node, FUNCTION)):
+                stack.extend(reversed(node.children))
+
+    def assigned(self, name: cst.Name) -> list[cst.CSTNode]:
+        """Return what gives `name` its value where it stands: definitions, imports, or the values of assignments."""
+        scope = self._scopes.get(name)
+        if scope is None:
+            return []
+        return [self.definition(found.node) for found in scope[name.value] if isinstance(found, meta.Assignment)]
+
+    def definition(self, target: cst.CSTNode) -> cst.CSTNode:
+        """Return the value that is assigned to `target`, or `target` itself."""
+        parent = self.parent(target)
+        if isinstance(parent, cst.AssignTarget):
+            statement = self.parent(parent)
+            return statement.value if isinstance(statement, cst.Assign) else target
+        if isinstance(parent, cst.AnnAssign) and parent.target is target and parent.value is not None:
+            return parent.value
+        return target
+
+    def value(self, expression: cst.BaseExpression) -> cst.CSTNode:
+        """Return what `expression` stands for, through one name that has one value only."""
+        if isinstance(expression, cst.Name):
+            found = self.assigned(expression)
+            return found[0] if len(found) == 1 else expression
+        return expression
+
+    def function(self, expression: cst.BaseExpression) -> cst.FunctionDef | None:
+        """Return this module's function or method that `expression` names."""
+        if isinstance(expression, cst.Attribute):
+            return self._method(expression)
+        found = self.value(expression)
+        return found if isinstance(found, cst.FunctionDef) else None
+
+    def _method(self, attribute: cst.Attribute) -> cst.FunctionDef | None:
+        if not (isinstance(attribute.value, cst.Name) and attribute.value.value in {"self", "cls"}):
+            return None
+        owner = next((outer for outer in self.around(attribute) if isinstance(outer, cst.ClassDef)), None)
+        methods = (node for node in (owner.body.body if owner else ()) if isinstance(node, cst.FunctionDef))
+        return next((method for method in methods if method.name.value == attribute.attr.value), None)
+
+    def reach(self, start: cst.FunctionDef) -> list[cst.FunctionDef]:
+        """Return `start` and this module's functions that it calls or iterates, directly or through others."""
+        found, left = [start], [start]
+        while left:
+            for call in self.find(cst.Call, within=left.pop(), own=True):
+                function = self.function(call.func)
+                if function is not None and function not in found:
+                    found.append(function)
+                    left.append(function)
+        return found
+
+    def text_of(self, node: cst.CSTNode | None) -> str | None:
+        """Return the constant `str` that `node` is, through one name; None for anything else."""
+        if isinstance(node, cst.Name):
+            node = self.value(node)
+        if isinstance(node, cst.SimpleString | cst.ConcatenatedString):
+            value = node.evaluated_value
+            return value if isinstance(value, str) else None
+        return None
+
+    def code(self, node: cst.CSTNode) -> str:
+        """Return the source text of `node`."""
+        return self.tree.code_for_node(node)
