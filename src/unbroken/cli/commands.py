@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from unbroken.cli.diagnosis.endpoint import doctor
+from unbroken.cli.diagnosis.logs import explain
 from unbroken.cli.diagnosis.source import check
 
 __all__ = ["app"]
@@ -49,4 +51,5 @@ def demo(
     serve(listener, wanted_port=port, open_page=open_page)
 
 
-app.command()(check)
+for command in (explain, check, doctor):
+    app.command()(command)
