@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from textwrap import fill, indent
 from typing import Final
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from unbroken.diagnose import CATALOGUE, Cause, Code, Severity
 
-__all__ = ["COLOURS", "cause_as_dict", "print_cause", "print_causes"]
+__all__ = ["COLOURS", "cause_as_dict", "paragraph", "print_cause", "print_causes"]
 
 COLOURS: Final = {
     Severity.INFO: "cyan",
@@ -22,6 +21,8 @@ COLOURS: Final = {
     Severity.HIGH: "red",
     Severity.CRITICAL: "bold red",
 }
+WIDEST: Final = 100
+"""Characters of a line of prose."""
 SECTIONS: Final = (
     ("What it means", "meaning"),
     ("Why it happens", "why"),
@@ -40,38 +41,36 @@ def cause_as_dict(cause: Cause) -> dict[str, object]:
 
 def print_causes(out: Console) -> None:
     """Print one line for each cause."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for _ in range(2):
-        table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    widest = max(len(cause.id) for cause in CATALOGUE)
     for cause in CATALOGUE:
-        table.add_row(Text(cause.id, "bold"), Text(cause.severity, COLOURS[cause.severity]), Text(cause.title))
-    out.print(table)
+        severity = (f"{cause.severity:<8}", COLOURS[cause.severity])
+        out.print(Text.assemble((f"{cause.id:<{widest}}", "bold"), "  ", severity, "  ", cause.title))
 
 
 def print_cause(out: Console, cause: Cause) -> None:
     """Print everything that is known of `cause`."""
     out.print(Text.assemble((cause.title, "bold"), f"  ({cause.id})"))
-    out.print(
-        Text.assemble((cause.severity, COLOURS[cause.severity]), f" · {cause.skill}, {cause.minutes} min to mend")
-    )
+    effort = f" · {cause.skill}, {cause.minutes} min to mend"
+    out.print(Text.assemble((cause.severity, COLOURS[cause.severity]), effort))
     for title, field in SECTIONS:
-        out.print()
-        out.print(Text(title, "bold"))
-        out.print(Padding(Text(str(getattr(cause, field))), (0, 0, 0, 2)))
+        out.print(Text(f"\n{title}", "bold"))
+        out.print(Text(paragraph(out, str(getattr(cause, field)))))
         if field == "fix":
             _print_code(out, "Broken", cause.broken)
             _print_code(out, "Mended", cause.fixed)
-    out.print()
-    out.print(Text("Sources", "bold"))
-    for source in cause.sources:
-        out.print(Padding(Text(source), (0, 0, 0, 2)))
+    out.print(Text("\nSources", "bold"))
+    out.print(Text(indent("\n".join(cause.sources), "  ")))
+
+
+def paragraph(out: Console, text: str, margin: str = "  ") -> str:
+    """Return text broken into lines that can be read, in a pipe too."""
+    width = min(out.width, WIDEST)
+    return fill(text, width, initial_indent=margin, subsequent_indent=margin, break_long_words=False)
 
 
 def _print_code(out: Console, title: str, code: Code | None) -> None:
     if code is None:
         return
-    out.print()
-    out.print(Padding(Text(f"{title}:", "italic"), (0, 0, 0, 2)))
-    text = Syntax(code.text.strip("\n"), code.language, background_color="default") if out.is_terminal else code.text
-    out.print(Padding(text, (0, 0, 0, 4)))
+    out.print(Text(f"\n  {title}:", "italic"))
+    text = indent(code.text.strip("\n"), "    ")
+    out.print(Syntax(text, code.language, background_color="default") if out.is_terminal else Text(text))

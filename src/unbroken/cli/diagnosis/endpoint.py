@@ -78,7 +78,7 @@ def doctor(
             verify=ca if ca is not None else not insecure,
         )
         if plan:
-            _print_plan(url, options)
+            _print_plan(options)
             return
         examination = _examine(url, options)
     _print(examination, output_format)
@@ -111,7 +111,7 @@ def _examine(url: str, options: Options) -> Examination:
 
 
 @contextmanager
-def _showing() -> Iterator[Callable[[Step], object]]:
+def _showing() -> Iterator[Callable[[Step], None]]:
     """Show what is being done, on a terminal."""
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
@@ -119,11 +119,11 @@ def _showing() -> Iterator[Callable[[Step], object]]:
         yield lambda step: bar.update(task, completed=step.step, total=step.steps, description=step.doing)
 
 
-def _print_plan(url: str, options: Options) -> None:
+def _print_plan(options: Options) -> None:
     from unbroken.diagnose.endpoint import plan
 
     out = console()
-    for request in plan(url, options):
+    for request in plan(options):
         headers = ", ".join(f"{name}: {value}" for name, value in request.headers)
         out.print(Text(f"{request.at_most} x {request.method} for: {request.purpose} ({headers})"))
 
@@ -139,23 +139,34 @@ def _print(examination: Examination, output_format: Format) -> None:
 
 def _print_text(out: Console, examination: Examination) -> None:
     out.print(Text(examination.url, "bold"))
+    if out.is_terminal:
+        out.print(_table(examination))
+    else:
+        out.print(Text("\n".join(_plain(verdict) for verdict in examination.verdicts)))
+    out.print(Text(_summary(examination)))
+
+
+def _table(examination: Examination) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for verdict in examination.verdicts:
         mark, colour = MARKS[verdict.outcome]
-        table.add_row(Text(f"{mark} {verdict.outcome}", colour), Text(verdict.check), _told(verdict))
-    # A table is as wide as its text needs: in a pipe no line is broken.
-    out.print(table, width=None if out.is_terminal else 10_000)
-    out.print(Text(_summary(examination)))
+        table.add_row(Text(f"{mark} {verdict.outcome}", colour), Text(verdict.check), Text(_told(verdict)))
+    return table
 
 
-def _told(verdict: Verdict) -> Text:
+def _plain(verdict: Verdict) -> str:
+    """Return a verdict for a pipe: one line that can be searched, what follows from it indented below."""
+    return f"{verdict.outcome:<4}  {verdict.check:<17}  " + _told(verdict).replace("\n", "\n      ")
+
+
+def _told(verdict: Verdict) -> str:
     lines = [verdict.saw, verdict.means, f"Fix: {verdict.fix}" if verdict.fix else ""]
     if verdict.cause is not None:
         lines.append(f"More: unbroken explain {verdict.cause}")
-    return Text("\n".join(line for line in lines if line))
+    return "\n".join(line for line in lines if line)
 
 
 def _summary(examination: Examination) -> str:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
-from unbroken.cli.diagnosis.causes import COLOURS, cause_as_dict, print_cause, print_causes
+from unbroken.cli.diagnosis.causes import COLOURS, cause_as_dict, paragraph, print_cause, print_causes
 from unbroken.cli.diagnosis.output import Exit, console, failing_in_one_line, print_json, say
 from unbroken.diagnose import CATALOGUE, Cause, find_cause
 from unbroken.diagnose.pages import page_of
@@ -122,17 +121,16 @@ def _print_text(out: Console, explanation: Explanation) -> None:
         for finding in explanation.findings:
             if finding.cause == cause.id:
                 _print_finding(out, finding)
-        out.print(Padding(Text.assemble(("Fix: ", "bold"), cause.fix), (0, 0, 0, 2)))
-        out.print(Padding(Text(f"More: unbroken explain {cause.id}", "dim"), (0, 0, 1, 2)))
+        out.print(Text(paragraph(out, f"Fix: {cause.fix}")))
+        out.print(Text(f"  More: unbroken explain {cause.id}\n", "dim"))
     out.print(Text(_summary(explanation)))
 
 
 def _print_finding(out: Console, finding: LogFinding) -> None:
-    out.print(Padding(Text(_headline(finding)), (0, 0, 0, 2)))
+    out.print(Text(f"  {_headline(finding)}"))
     for evidence in finding.evidence:
         where = f"  [{evidence.where}]" if evidence.where else ""
-        line = Text.assemble((f"{evidence.source}:{evidence.line}: ", "dim"), evidence.text, where)
-        out.print(Padding(line, (0, 0, 0, 4)))
+        out.print(Text.assemble((f"    {evidence.source}:{evidence.line}: ", "dim"), evidence.text, where))
 
 
 def _headline(finding: LogFinding) -> str:
