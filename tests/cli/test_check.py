@@ -61,7 +61,7 @@ def test_nothing_found_is_said(project: Path) -> None:
 
 
 def test_what_cannot_be_parsed_is_said(project: Path) -> None:
-    """It does not pass for clean: the file and the line on standard error, exit code 2; 1 if something else was found."""
+    """It does not pass for clean: file and line on standard error, exit code 2, or 1 if something was found too."""
     (project / "odd.py").write_text("media_type = 'text/event-stream'\ndef (:\n")
     done = run()
     assert done.exit_code == 2
@@ -88,7 +88,7 @@ def test_a_wrong_argument_is_one_line(project: Path, arguments: list[str], text:
 
 
 def test_what_is_not_selected_is_not_found(project: Path) -> None:
-    """`--ignore` and `--select` take codes and their beginnings, by commas too; the command line wins over the project."""
+    """`--ignore` and `--select` take codes, by commas too, and beginnings; they win over the project's own."""
     (project / "app.py").write_text(BROKEN)
     assert run("--ignore", "SSE001,SSE002").exit_code == 0
     assert run("--select", "SSE001").exit_code == 1

@@ -9,7 +9,7 @@ import typer
 
 from unbroken.cli.diagnosis.endpoint import doctor
 from unbroken.cli.diagnosis.logs import explain
-from unbroken.cli.diagnosis.source import check
+from unbroken.cli.diagnosis.source import check, fix
 
 __all__ = ["app"]
 
@@ -51,5 +51,5 @@ def demo(
     serve(listener, wanted_port=port, open_page=open_page)
 
 
-for command in (explain, check, doctor):
+for command in (explain, check, fix, doctor):
     app.command()(command)

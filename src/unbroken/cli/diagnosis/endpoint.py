@@ -114,7 +114,8 @@ def _examine(url: str, options: Options) -> Examination:
 def _showing() -> Iterator[Callable[[Step], None]]:
     """Show what is being done, on a terminal."""
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    out = console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("")
         yield lambda step: bar.update(task, completed=step.step, total=step.steps, description=step.doing)
 

@@ -99,7 +99,8 @@ def _reading(names: list[str]) -> Iterator[Callable[[int], object]]:
     sizes = [Path(name).stat().st_size for name in names if Path(name).is_file()]
     total = sum(sizes) if len(sizes) == len(names) else None
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    out = console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda count: bar.advance(task, count)
 

@@ -16,9 +16,9 @@ from rich.text import Text
 from unbroken.cli.diagnosis.output import Exit, console, failing_in_one_line, print_json, say
 
 if TYPE_CHECKING:
-    from unbroken.diagnose.source import CheckConfig, CheckReport, SourceFinding
+    from unbroken.diagnose.source import CheckConfig, CheckReport, FixReport, SourceFinding
 
-__all__ = ["check"]
+__all__ = ["check", "fix"]
 
 Paths = Annotated[list[Path], typer.Argument(help="Files and directories; `.` by default.", show_default=False)]
 Select = Annotated[
@@ -34,6 +34,13 @@ class Format(StrEnum):
     JSON = "json"
     SARIF = "sarif"
     GITHUB = "github"
+
+
+class FixFormat(StrEnum):
+    """How a rewrite is told."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def check(
@@ -53,6 +60,44 @@ def check(
     for text in report.unreadable:
         say(f"unbroken check: {text}")
     raise typer.Exit(Exit.FOUND if report.findings else Exit.ERROR if report.unreadable else Exit.CLEAN)
+
+
+def fix(
+    paths: Paths = [Path()],  # noqa: B006 # typer copies it
+    select: Select = None,
+    ignore: Ignore = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Print what would be rewritten, and write nothing.")] = False,
+    output_format: Annotated[FixFormat, typer.Option("--format", help="What to print.")] = FixFormat.TEXT,
+) -> None:
+    """Rewrite what is mechanical, and say what is left. Exit code 1: something is left, or --diff would change it."""
+    from unbroken.diagnose.source import fix as rewrite
+
+    with failing_in_one_line("fix"):
+        report = rewrite(paths, config=configured(paths, select, ignore), write=not diff)
+    if output_format is FixFormat.JSON:
+        print_json(report.as_dict())
+    elif diff:
+        typer.echo("".join(file.diff() for file in report.changed), nl=False)
+        _print_fixes(console(stderr=True), report)
+    else:
+        _print_fixes(console(), report)
+    for text in report.unreadable:
+        say(f"unbroken fix: {text}")
+    found = report.left or (diff and report.changed)
+    raise typer.Exit(Exit.FOUND if found else Exit.ERROR if report.unreadable else Exit.CLEAN)
+
+
+def _print_fixes(out: Console, report: FixReport) -> None:
+    for file in report.files:
+        for change in file.changes:
+            code = (f"{change.code} ", "bold green") if change.code else ""
+            out.print(Text.assemble((file.path, "bold"), f":{change.line}: ", code, change.what))
+    for leftover in report.left:
+        out.print(finding_line(leftover.finding))
+        out.print(Text(f"    left to you: {leftover.why}"))
+    done = "Rewrote" if report.written else "Would rewrite"
+    changes = sum(len(file.changes) for file in report.files)
+    out.print(f"{done} {_count(changes, 'place')} in {_count(len(report.changed), 'file')}; {len(report.left)} left.")
 
 
 def configured(paths: list[Path], select: list[str] | None, ignore: list[str] | None) -> CheckConfig:
