@@ -13,6 +13,7 @@ from unbroken import errors
 PUBLIC = [
     "unbroken", "unbroken.wire", "unbroken.errors", "unbroken.observe", "unbroken.observe.opentelemetry",
     "unbroken.observe.prometheus", "unbroken.status", "unbroken.testing", "unbroken.servers",
+    "unbroken.diagnose", "unbroken.diagnose.endpoint", "unbroken.diagnose.logs", "unbroken.diagnose.source",
     "unbroken.compat.starlette", "unbroken.compat.sse_starlette", "unbroken.compat.fastapi",
 ]  # fmt: skip
 

@@ -41,7 +41,7 @@ def corrected(headers: Headers, http_version: str) -> list[tuple[bytes, bytes]]:
 def without_encodings(headers: Headers) -> list[tuple[bytes, bytes]] | None:
     """Return the headers of a request for an event stream without its `Accept-Encoding`; None for other requests.
 
-    A middleware that compresses what it should not (Starlette's did until 0.39) then has no reason to.
+    A middleware that compresses what it should not (Starlette's did before 0.46) then has no reason to.
     """
     for name, value in headers:
         if name == b"accept" and b"text/event-stream" in value:

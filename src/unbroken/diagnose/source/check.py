@@ -19,7 +19,9 @@ from unbroken.errors import DiagnosisError
 
 __all__ = ["CheckReport", "SourceFinding", "check", "check_text"]
 
-WORTH_PARSING: Final = re.compile(rb"event-stream|EventSourceResponse|StreamingResponse|ServerSentEvent|(?i:data: )")
+WORTH_PARSING: Final = re.compile(
+    rb"""event-stream|EventSourceResponse|StreamingResponse|ServerSentEvent|(["']|\\n)(data|event|id|retry):"""
+)
 """A file without any of these has no stream; parsing it would take a hundred times as long as this search."""
 GUARD: Final = b"EventStreamGuard"
 NOQA: Final = re.compile(r"#\s*noqa(?P<codes>\s*:\s*(?P<list>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)

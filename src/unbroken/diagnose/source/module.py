@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,8 @@ Node = TypeVar("Node", bound=cst.CSTNode)
 FUNCTION = (cst.FunctionDef, cst.Lambda)
 """What has a body of its own: a walk through a function's steps stops there."""
 
+SPACE = (cst.BaseParenthesizableWhitespace, cst.TrailingWhitespace, cst.EmptyLine, cst.Comma, cst.Dot, cst.AssignEqual)
+"""What no rule looks for, and half of the nodes."""
 _BUILTINS = "builtins."
 
 
@@ -44,6 +46,7 @@ class SourceModule:
             raise DiagnosisError(f"{path}:{error.raw_line}: no Python that can be parsed") from error
         self.tree = self._wrapper.module
         self._guarded = guarded
+        self._children: dict[cst.CSTNode, Sequence[cst.CSTNode]] = {}
 
     @cached_property
     def guarded(self) -> bool:
@@ -101,13 +104,19 @@ class SourceModule:
 
     def find(self, *kinds: type[Node], within: cst.CSTNode | None = None, own: bool = False) -> Iterator[Node]:
         """Yield the nodes of these kinds in source order; `own`: without those of functions inside."""
-        stack = list(reversed((within or self.tree).children))
+        stack = list(reversed(self._inside(within or self.tree)))
         while stack:
             node = stack.pop()
             if isinstance(node, kinds):
                 yield node
             if not (own and isinstance(node, FUNCTION)):
-                stack.extend(reversed(node.children))
+                stack.extend(reversed(self._inside(node)))
+
+    def _inside(self, node: cst.CSTNode) -> Sequence[cst.CSTNode]:
+        """Return the children of `node`; libcst finds them by a walk that costs a hundred times this look-up."""
+        if node not in self._children:
+            self._children[node] = [child for child in node.children if not isinstance(child, SPACE)]
+        return self._children[node]
 
     def assigned(self, name: cst.Name) -> list[cst.CSTNode]:
         """Return what gives `name` its value where it stands: definitions, imports, or the values of assignments."""
@@ -141,11 +150,20 @@ class SourceModule:
         return found if isinstance(found, cst.FunctionDef) else None
 
     def _method(self, attribute: cst.Attribute) -> cst.FunctionDef | None:
-        if not (isinstance(attribute.value, cst.Name) and attribute.value.value in {"self", "cls"}):
-            return None
-        owner = next((outer for outer in self.around(attribute) if isinstance(outer, cst.ClassDef)), None)
+        owner = self._owner(attribute.value)
         methods = (node for node in (owner.body.body if owner else ()) if isinstance(node, cst.FunctionDef))
         return next((method for method in methods if method.name.value == attribute.attr.value), None)
+
+    def _owner(self, expression: cst.BaseExpression) -> cst.ClassDef | None:
+        """Return this module's class of which `expression` is an object: `self`, `Hub()`, `hub` where that was made."""
+        if isinstance(expression, cst.Name) and expression.value in {"self", "cls"}:
+            return next((outer for outer in self.around(expression) if isinstance(outer, cst.ClassDef)), None)
+        made = self.value(expression)
+        if isinstance(made, cst.Param) and made.annotation is not None:
+            kind = self.value(made.annotation.annotation)
+        else:
+            kind = self.value(made.func) if isinstance(made, cst.Call) else made
+        return kind if isinstance(kind, cst.ClassDef) else None
 
     def reach(self, start: cst.FunctionDef) -> list[cst.FunctionDef]:
         """Return `start` and this module's functions that it calls or iterates, directly or through others."""
