@@ -1,0 +1,1 @@
+"""What is made of the evidence: each function judges one check, and touches nothing."""
