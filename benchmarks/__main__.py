@@ -1,4 +1,4 @@
-"""Run the comparison and print it: `python -m benchmarks [--quick] [--reps N] [--only stream|await|request|idle]`."""
+"""Run the comparison and print it: `python -m benchmarks [--quick] [--reps N] [--only PART]`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from benchmarks import explain
 from benchmarks.client import CLIENT_CORE
 from benchmarks.peers import PEERS, WRAPPINGS, available
 from benchmarks.report import machine, table
 from benchmarks.server import Server, pin
 from benchmarks.workloads import WORKLOADS, Figure, Size
 
-_PARTS = {"stream": ["stream"], "await": ["sleep", "queue"], "request": ["request"], "idle": ["idle"]}
+_PARTS = {"stream": ["stream"], "await": ["sleep", "queue"], "request": ["request"], "idle": ["idle"], "explain": []}
 _FULL = Size(events=200_000, streams=2000, requests=20_000)
 _QUICK = Size(events=20_000, streams=500, requests=2_000)
 
@@ -28,9 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cores = os.cpu_count() or 1
     pin(CLIENT_CORE)
     _allow_files(size.streams + 100)
+    if options.only == "explain":
+        print(explain.report(options.megabytes or (50 if options.quick else 1000)))
+        return
     workloads = _PARTS[options.only] if options.only else list(WORKLOADS)
     results = _run(workloads, options.peers or available(), options.reps or (1 if options.quick else 5), size)
     print(_as_json(results) if options.json else _as_tables(results, machine(cores)))
+    if options.only is None and not options.json:
+        print(explain.report(options.megabytes or (50 if options.quick else 1000)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, metavar="N", help="events of one stream")
     parser.add_argument("--streams", type=int, metavar="N", help="idle streams")
     parser.add_argument("--requests", type=int, metavar="N", help="requests for something else than a stream")
+    parser.add_argument("--megabytes", type=int, metavar="N", help="size of the log that `explain` reads (1000)")
     parser.add_argument("--json", action="store_true", help="every single figure, as JSON")
     return parser
 

@@ -32,7 +32,7 @@ from unbroken.observe.observer import Finding, Hop, Observer
 from unbroken.observe.observers import tell
 from unbroken.observe.record import StreamRecord
 
-__all__ = ["HopDetector", "default_hop_detector"]
+__all__ = ["HopDetector", "default_hop_detector", "half_width"]
 
 CUT: Final = frozenset({CloseReason.CLIENT_CLOSED, CloseReason.WRITE_FAILED})
 """How a hop's cut looks from the server; a client's own leaving looks the same."""
@@ -78,12 +78,12 @@ def _end(record: StreamRecord) -> _End:
     by_heartbeat = record.reason is CloseReason.WRITE_FAILED and record.heartbeats
     cut = record.reason in CUT and not by_heartbeat
     # A heartbeat only leaves after a silence as long as its interval, and no later silence is longer.
-    silent_cut = cut and not record.heartbeats and longest - silence <= _half(silence)
-    aged_cut = cut and age - longest > _half(age)
+    silent_cut = cut and not record.heartbeats and longest - silence <= half_width(silence)
+    aged_cut = cut and age - longest > half_width(age)
     return _End(record.opened_at + age, age, silence, longest, cut, silent_cut, aged_cut)
 
 
-def _half(seconds: float) -> float:
+def half_width(seconds: float) -> float:
     """Return half the width of a wall: the way's jitter, and clocks that are looked at now and then."""
     return 0.15 + 0.01 * seconds
 
@@ -117,7 +117,7 @@ class _Axis:
 
     def wall(self, seconds: float) -> list[tuple[float, float]]:
         """Return the ends around `seconds` if they make a wall, else nothing."""
-        half = _half(seconds)
+        half = half_width(seconds)
         low, high = seconds - half, seconds + half
         first, last = bisect_left(self.cut, (low,)), bisect_right(self.cut, (high, float("inf")))
         if last - first < LEAST_CUT:
@@ -200,7 +200,7 @@ class _Pattern:
     tell_at: int
 
     def fits(self, wall: _Wall) -> bool:
-        return self.counts is wall.counts and abs(self.seconds - wall.seconds) <= 2 * _half(wall.seconds)
+        return self.counts is wall.counts and abs(self.seconds - wall.seconds) <= 2 * half_width(wall.seconds)
 
 
 class HopDetector(Observer):
@@ -239,11 +239,15 @@ class HopDetector(Observer):
 
     def closed(self, record: StreamRecord) -> None:
         """Take note of an end, and tell what it shows."""
-        end = _end(record)
-        with self._lock:
-            finding = self._note(end, record.route)
+        finding = self.note(record)
         if finding is not None:
             tell("found", finding)  # without the lock: an observer may ask for the findings
+
+    def note(self, record: StreamRecord) -> Finding | None:
+        """Take note of an end, and return what is new by it, telling nobody: for ends that are not this process's."""
+        end = _end(record)
+        with self._lock:
+            return self._note(end, record.route)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what shows in the ends that are kept, the first found first.
@@ -300,7 +304,7 @@ class HopDetector(Observer):
 
     def _finding(self, pattern: _Pattern) -> Finding:
         window = self._window(pattern.route)
-        half = _half(pattern.seconds)
+        half = half_width(pattern.seconds)
         cut = window.axes[pattern.counts].cut
         streams = bisect_right(cut, pattern.seconds + half, key=itemgetter(0)) - bisect_left(
             cut, pattern.seconds - half, key=itemgetter(0)
