@@ -18,11 +18,12 @@ def test_an_excerpt_shows_what_it_shows(excerpt: Excerpt) -> None:
 
 
 def test_every_finding_has_its_evidence() -> None:
-    """A finding names a line of the log it is in."""
+    """A finding names lines of the log it is in, each of them once."""
     for excerpt in EXCERPTS:
         lines = excerpt.path.read_bytes().count(b"\n")
         for finding in excerpt.explain().findings:
             assert 1 <= len(finding.evidence) <= 5
+            assert len({evidence.line for evidence in finding.evidence}) == len(finding.evidence)
             assert all(1 <= evidence.line <= lines for evidence in finding.evidence)
 
 

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.text import Text
 
 from unbroken.cli.diagnosis.causes import COLOURS, cause_as_dict, paragraph, print_cause, print_causes
-from unbroken.cli.diagnosis.output import Exit, console, failing_in_one_line, print_json, say
+from unbroken.cli.diagnosis.output import Exit, console, count, failing_in_one_line, print_json, say
 from unbroken.diagnose import CATALOGUE, Cause, find_cause
 from unbroken.diagnose.pages import page_of
+from unbroken.errors import DiagnosisError, UnknownCauseError
 
 if TYPE_CHECKING:
     from unbroken.diagnose.logs import Explanation, LogFinding
@@ -65,7 +66,12 @@ def _named(name: str) -> Cause:
         from unbroken.diagnose.source.rules import RULES
 
         name = next((rule.cause for rule in RULES if rule.code == name.upper()), name)
-    return find_cause(name)
+    try:
+        return find_cause(name)
+    except UnknownCauseError as error:
+        if error.near:
+            raise
+        raise DiagnosisError(f"{name}: there is no such file, and no cause or rule of that name") from None
 
 
 def _print_cause(cause: Cause, output_format: Format) -> None:
@@ -148,10 +154,11 @@ def _headline(finding: LogFinding) -> str:
 
 
 def _summary(explanation: Explanation) -> str:
-    found = f"{len(explanation.findings)} findings" if explanation.findings else "Nothing that breaks streams"
-    seen = f"{explanation.tracebacks} tracebacks, {explanation.streams} ends of streams"
-    others = f"{explanation.unrelated} signs in code that streams nothing"
-    lines = [f"{found} in {explanation.lines:,} lines: {seen}, {others}."]
+    found = count(len(explanation.findings), "finding") if explanation.findings else "Nothing that breaks streams"
+    ends = f"{explanation.streams:,} end{'' if explanation.streams == 1 else 's'} of streams"
+    seen = f"{count(explanation.tracebacks, 'traceback')}, {ends}"
+    others = f"{count(explanation.unrelated, 'sign')} in code that streams nothing"
+    lines = [f"{found} in {count(explanation.lines, 'line')}: {seen}, {others}."]
     lines += [f"Left out: {count:,} {what}" for what, count in explanation.dropped.items()]
     return "\n".join(lines)
 

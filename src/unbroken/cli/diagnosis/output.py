@@ -13,7 +13,7 @@ from rich.console import Console
 
 from unbroken.errors import ConfigurationError, DiagnosisError, UnknownCauseError
 
-__all__ = ["Exit", "console", "failing_in_one_line", "print_json", "say"]
+__all__ = ["Exit", "console", "count", "failing_in_one_line", "print_json", "say"]
 
 
 class Exit(IntEnum):
@@ -32,6 +32,11 @@ def console(*, stderr: bool = False) -> Console:
 def say(text: str) -> None:
     """Print to standard error, where it does not mix with what another program reads."""
     typer.echo(text, err=True)
+
+
+def count(number: int, thing: str) -> str:
+    """Return a number and what is counted, in the plural unless it is one."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def print_json(value: object) -> None:

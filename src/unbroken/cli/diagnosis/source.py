@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from unbroken.cli.diagnosis.output import Exit, console, failing_in_one_line, print_json, say
+from unbroken.cli.diagnosis.output import Exit, console, count, failing_in_one_line, print_json, say
 
 if TYPE_CHECKING:
     from unbroken.diagnose.source import CheckConfig, CheckReport, FixReport, SourceFinding
@@ -97,7 +97,7 @@ def _print_fixes(out: Console, report: FixReport) -> None:
         out.print(Text(f"    left to you: {leftover.why}"))
     done = "Rewrote" if report.written else "Would rewrite"
     changes = sum(len(file.changes) for file in report.files)
-    out.print(f"{done} {_count(changes, 'place')} in {_count(len(report.changed), 'file')}; {len(report.left)} left.")
+    out.print(f"{done} {count(changes, 'place')} in {count(len(report.changed), 'file')}; {len(report.left)} left.")
 
 
 def configured(paths: list[Path], select: list[str] | None, ignore: list[str] | None) -> CheckConfig:
@@ -156,20 +156,16 @@ def finding_line(finding: SourceFinding) -> Text:
 
 
 def _summary(report: CheckReport) -> str:
-    looked = f"{_count(report.streams, 'stream')} in {_count(report.files, 'file')}"
+    looked = f"{count(report.streams, 'stream')} in {count(report.files, 'file')}"
     if not report.findings:
         return f"Nothing found: {looked}."
     fixable = sum(finding.fixable for finding in report.findings)
     causes = list(dict.fromkeys(finding.cause for finding in report.findings))
-    lines = [f"Found {_count(len(report.findings), 'problem')}: {looked}."]
+    lines = [f"Found {count(len(report.findings), 'problem')}: {looked}."]
     if fixable:
         lines.append(f"[*] {fixable} can be mended by `unbroken fix`; `unbroken fix --diff` shows how.")
     lines.append(f"Why, and what to do: unbroken explain {causes[0]}" + "".join(f" | {cause}" for cause in causes[1:]))
     return "\n".join(lines)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _annotation(finding: SourceFinding) -> str:

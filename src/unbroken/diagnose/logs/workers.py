@@ -71,8 +71,9 @@ class Flood:
     def _tell(self, cause: str) -> None:
         for sight in self._sights:
             self._groups.add(cause, None, sight)
-        assert self._last is not None
-        self._groups.add(cause, None, self._last, self._count - len(self._sights))
+        rest = self._count - len(self._sights)
+        if rest and self._last is not None:
+            self._groups.add(cause, None, self._last, rest)
 
 
 @dataclass(slots=True)
