@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -30,6 +30,8 @@ RESPONSES: Final = {
     "starlette.responses.StreamingResponse": Kind.STARLETTE,
     "fastapi.responses.StreamingResponse": Kind.STARLETTE,
     "starlette.responses.EventSourceResponse": Kind.STARLETTE,  # the import that people write and nobody has
+    "starlette.sse.EventSourceResponse": Kind.STARLETTE,
+    "fastapi.EventSourceResponse": Kind.STARLETTE,
     "sse_starlette.EventSourceResponse": Kind.SSE_STARLETTE,
     "sse_starlette.sse.EventSourceResponse": Kind.SSE_STARLETTE,
     "fastapi.sse.EventSourceResponse": Kind.FASTAPI,
@@ -54,6 +56,8 @@ EVENTS: Final = frozenset({
     "sse_starlette.JSONServerSentEvent", "fastapi.sse.ServerSentEvent", "fastapi.sse.format_sse_event",
     "unbroken.ServerSentEvent",
 })  # fmt: skip
+RESPONSE_WORDS: Final = frozenset(name.rpartition(".")[2] for name in RESPONSES)
+EVENT_WORDS: Final = frozenset(name.rpartition(".")[2] for name in EVENTS)
 ROUTES: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "route", "api_route"})
 EVENT_STREAM: Final = "text/event-stream"
 FIELDS: Final = ("data:", "event:", "id:", "retry:", ":")
@@ -101,11 +105,18 @@ def streams(module: SourceModule) -> list[Stream]:
 
 
 def _answered(module: SourceModule) -> Iterator[Stream]:
+    own = {kind.name.value for kind in module.find(cst.ClassDef) if any(map(_may_be_one(module), kind.bases))}
     for call in module.find(cst.Call):
+        if module.spelled(call) not in own | RESPONSE_WORDS:
+            continue
         name, own_type = _response(module, call)
         stream = None if name is None else _stream(module, call, name, own_type)
         if stream is not None:
             yield stream
+
+
+def _may_be_one(module: SourceModule) -> Callable[[cst.Arg], bool]:
+    return lambda base: module.spelled(base.value) in RESPONSE_WORDS
 
 
 def _stream(module: SourceModule, call: cst.Call, name: str, own_type: str | None) -> Stream | None:
@@ -125,7 +136,7 @@ def _streams_events(module: SourceModule, media_type: str | None, reach: tuple[c
     if media_type is not None and media_type.startswith(EVENT_STREAM):
         return True
     # Frames of an event stream under another name are one all the same: the name is what has to be mended.
-    return (media_type is None or media_type.startswith("text/")) and _frames(module, reach)
+    return _frames(module, reach)
 
 
 def _response(module: SourceModule, call: cst.Call) -> tuple[str | None, str | None]:
@@ -199,7 +210,7 @@ def _frames(module: SourceModule, functions: tuple[cst.FunctionDef, ...]) -> boo
 def _is_frame(module: SourceModule, value: object) -> bool:
     if not isinstance(value, cst.BaseExpression):
         return False
-    if module.called(value) in EVENTS:
+    if module.spelled(value) in EVENT_WORDS and module.called(value) in EVENTS:
         return True
     return any(text.startswith(FIELDS[:4]) for text in _beginnings(module, value))
 

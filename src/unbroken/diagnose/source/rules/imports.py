@@ -14,10 +14,13 @@ __all__ = ["HOMES", "NOT_THERE", "RULES"]
 
 NOT_THERE: Final = {
     ("starlette.responses", "EventSourceResponse"): "Starlette never had one",
+    ("starlette.responses", "ServerSentEvent"): "Starlette never had one",
     ("starlette.sse", "EventSourceResponse"): "Starlette has no module of that name",
+    ("starlette.sse", "ServerSentEvent"): "Starlette has no module of that name",
+    ("fastapi", "EventSourceResponse"): "FastAPI has it in `fastapi.sse`, from 0.135 on",
 }
 """What people import, and why it fails. `fastapi.responses` has it from FastAPI 0.135 on."""
-HOMES: Final = "from unbroken import EventSourceResponse"
+HOMES: Final = "from unbroken import {name}"
 
 
 def _imports(subject: Subject) -> Iterator[Problem]:
@@ -28,10 +31,9 @@ def _imports(subject: Subject) -> Iterator[Problem]:
         for alias in statement.names:
             why = NOT_THERE.get((module or "", alias.evaluated_name))
             if why is not None:
-                yield Problem(
-                    statement,
-                    f"`{alias.evaluated_name}` cannot be imported from `{module}`: {why}. Write `{HOMES}`",
-                )
+                name = alias.evaluated_name
+                text = f"`{name}` cannot be imported from `{module}`: {why}. Write `{HOMES.format(name=name)}`"
+                yield Problem(statement, text)
 
 
 RULES: Final = (

@@ -1,0 +1,21 @@
+"""Two backslashes: what looks like line breaks are none."""
+
+import asyncio
+import json
+
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+
+app = FastAPI()
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+async def states():
+    for number in range(3):
+        yield f"data: {json.dumps(number)}\\n\\n"  # expect: SSE018
+        await asyncio.sleep(0.01)
+
+
+@app.get("/stream")
+async def stream():
+    return StreamingResponse(states(), media_type="text/event-stream", headers=HEADERS)
