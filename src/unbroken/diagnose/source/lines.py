@@ -23,13 +23,15 @@ METHODS: Final = frozenset({
     "isoformat", "model_dump_json", "json", "hexdigest", "timestamp", "strftime", "total_seconds", "qsize", "count",
     "index", "hex", "to_json", "readline", "splitlines", "total", "bit_length",
 })  # fmt: skip
+JSON: Final = re.compile(r"(?i)json|^dumps$")
+"""Whose codec it is does not matter: one that breaks lines without being asked to is not known."""
 KEEPS: Final = frozenset({"strip", "rstrip", "lstrip", "decode", "encode", "lower", "upper", "title", "str"})
 """Methods whose result has no line break that their object had not."""
 LINES: Final = frozenset({"splitlines", "split", "readlines", "aiter_lines", "iter_lines", "open"})
 NUMBERS: Final = re.compile(
-    r"(?i)(.*_)?(id|uuid|count(er)?|index|idx|n|i|j|k|percent(age)?|progress|total|steps?|seq(uence)?|version|timestamp|ts"
+    r"(?i)json_.*|(.*_)?(id|uuid|count(er)?|index|idx|n|i|j|k|percent(age)?|progress|total|steps?|seq(uence)?|version|timestamp|ts"
     r"|time|now|date|number|num|size|length|price|cents|retry|port|status|state|type|kind|level|offset|cursor|position|ms"
-    r"|seconds|elapsed|duration|event|event_?name|temperature|value|is_\w+|epoch|tick|left|done|pid)"
+    r"|seconds|elapsed|duration|json|event|event_?name|temperature|value|is_\w+|epoch|tick|left|done|pid)"
 )
 """Names of values that are numbers, ids or words as a rule."""
 TYPES: Final = frozenset({
@@ -115,7 +117,7 @@ def _is_call(module: SourceModule, call: cst.Call, depth: int) -> bool:
 
 def _is_method(module: SourceModule, call: cst.Call, func: cst.Attribute, depth: int) -> bool:
     name = func.attr.value
-    if name in METHODS:
+    if name in METHODS or JSON.search(name):
         return True
     if name == "replace" and call.args:
         return "\n" in (module.text_of(call.args[0].value) or "") or is_one_line(module, func.value, depth + 1)

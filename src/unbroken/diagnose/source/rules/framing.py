@@ -96,7 +96,8 @@ def _wrong_framing(subject: Subject) -> Iterator[Problem]:
                 if isinstance(found.value, cst.BaseExpression)
             ]
             if takes_text(stream):
-                yield from _broken(module, values)
+                if function is stream.generator or any(is_frame(pieces(module, value)) for value in values):
+                    yield from _broken(module, values)  # any other generator may make text for a frame, and no frames
             else:
                 yield from _twice(module, stream, values)
 

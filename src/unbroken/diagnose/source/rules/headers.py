@@ -127,12 +127,20 @@ def _content_type(subject: Subject) -> Iterator[Problem]:
         kind = stream.media_type
         if stream.kind is not Kind.STARLETTE or (kind or "").startswith(EVENT_STREAM):
             continue
+        if kind is None and _is_open(subject.module, stream):
+            continue
         said = "no content type" if kind is None else f"the content type `{kind}`"
         yield Problem(
             stream.at,
             f"What is streamed here are events, and the response has {said}: `EventSource` refuses it. "
             f'Write `media_type="{EVENT_STREAM}"`',
         )
+
+
+def _is_open(module: SourceModule, stream: Stream) -> bool:
+    """Say whether a content type may come from elsewhere: from a parameter, or with another response's headers."""
+    headers = stream.options.get("headers")
+    return "media_type" in stream.options or (headers is not None and not isinstance(module.value(headers), cst.Dict))
 
 
 RULES: Final = (
