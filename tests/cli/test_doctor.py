@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +29,7 @@ async def _events(request: Request) -> Response:
 
 
 async def _page(request: Request) -> Response:
-    return PlainTextResponse("no | events")
+    return PlainTextResponse("no | events ![x](//evil)")
 
 
 async def _bare(request: Request) -> Response:
@@ -93,6 +95,16 @@ def test_markdown_is_one_table(server: str) -> None:
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) > len(CHECKS)
     assert {row.replace("\\|", "").count("|") for row in rows} == {6}
+    assert "![x](//evil)" not in text
+
+
+def test_output_that_cannot_be_written(server: str) -> None:
+    """It is one line with exit code 2: 1 would say that a check had failed."""
+    command = [sys.executable, "-m", "unbroken", "doctor", f"{server}/events"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "unbroken doctor: [Errno 28] No space left on device"
 
 
 def test_the_plan_makes_no_request(server: str, counter: Counter) -> None:

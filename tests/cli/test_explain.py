@@ -73,12 +73,15 @@ def test_json(log: Path) -> None:
 
 
 def test_markdown(log: Path) -> None:
-    """What a log holds stands in a code block, where it means nothing."""
-    log.write_text(CUT.replace("server: x", "server: <script>"))
+    """What a log holds stands in code, where it means nothing."""
+    log.write_text(CUT.replace("server: x", "server: <script>").replace("/events/123", "/events/`![x](//evil)"))
     lines = run(log.name, "--format", "markdown").stdout.splitlines()
     assert lines[0] == "# What the logs show"
-    (evidence,) = [line for line in lines if "<script>" in line]
+    evidence = next(line for line in lines if "<script>" in line)
     assert evidence.startswith(" " * 6 + "error.log:1: ")
+    headline = next(line for line in lines if line.startswith("- "))
+    assert headline.startswith("- `` /events/`![x](//evil), once, at 2026-11-22 10:00:00 UTC")
+    assert headline.endswith(" ``")
 
 
 @pytest.mark.parametrize("cause", [cause.id for cause in CATALOGUE])
@@ -98,6 +101,20 @@ def test_a_cause_as_json_and_markdown() -> None:
     assert run("idle-timeout", "--format", "markdown").stdout.strip() == page.read_text().strip()
 
 
+def test_files_and_standard_input_together(log: Path) -> None:
+    """`-` is a file among others."""
+    done = run("-", log.name, stdin=QUIET + CUT)
+    assert done.exit_code == 1
+    assert {"    -:2", "    error.log:2"} <= {line[: line.find(": ")] for line in done.stdout.splitlines()}
+
+
+def test_several_causes() -> None:
+    """One after the other; none is left out."""
+    text = run("idle-timeout", "shutdown-hangs").stdout
+    assert "(idle-timeout)\n" in text
+    assert "(shutdown-hangs)\n" in text
+
+
 def test_a_rule_by_its_code() -> None:
     """The cause that it belongs to."""
     assert f"({RULES[0].cause})" in run(RULES[0].code.lower()).stdout
@@ -115,6 +132,7 @@ def test_the_list() -> None:
     [
         (["idle-timout"], "there is no cause 'idle-timout': did you mean idle-timeout?"),
         (["nowhere.log"], "nowhere.log: there is no such file, and no cause or rule of that name"),
+        (["idle-timeout", "nowhere.log"], "nowhere.log: there is no such file, and no cause or rule of that name"),
         (["error.log", "nowhere.log"], "'nowhere.log' cannot be opened: No such file or directory"),
     ],
 )

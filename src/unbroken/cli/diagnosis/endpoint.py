@@ -15,7 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from unbroken.cli.diagnosis.output import Exit, console, failing_in_one_line, print_json
+from unbroken.cli.diagnosis.output import (
+    Exit,
+    code_span,
+    console,
+    failing_in_one_line,
+    markdown_text,
+    print_json,
+)
 from unbroken.errors import ConfigurationError, DiagnosisError
 
 if TYPE_CHECKING:
@@ -81,7 +88,7 @@ def doctor(
             _print_plan(options)
             return
         examination = _examine(url, options)
-    _print(examination, output_format)
+        _print(examination, output_format)
     bad = {Outcome.FAIL, Outcome.WARN} if strict else {Outcome.FAIL}
     raise typer.Exit(Exit.FOUND if examination.worst in bad else Exit.CLEAN)
 
@@ -179,7 +186,7 @@ def _summary(examination: Examination) -> str:
 def markdown(examination: Examination) -> str:
     """Return an examination as a Markdown document with one table."""
     rows = [_row(verdict) for verdict in examination.verdicts]
-    head = [f"# {examination.url}", "", "| outcome | check | saw | means | fix |", "|---|---|---|---|---|"]
+    head = [f"# {code_span(examination.url)}", "", "| outcome | check | saw | means | fix |", "|---|---|---|---|---|"]
     return "\n".join([*head, *rows, "", _summary(examination)])
 
 
@@ -189,4 +196,4 @@ def _row(verdict: Verdict) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return markdown_text(text).replace("\n", " ")

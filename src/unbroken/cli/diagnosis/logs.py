@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.text import Text
 
 from unbroken.cli.diagnosis.causes import COLOURS, cause_as_dict, paragraph, print_cause, print_causes
-from unbroken.cli.diagnosis.output import Exit, console, count, failing_in_one_line, print_json, say
+from unbroken.cli.diagnosis.output import Exit, code_span, console, count, failing_in_one_line, print_json, say
 from unbroken.diagnose import CATALOGUE, Cause, find_cause
 from unbroken.diagnose.pages import page_of
 from unbroken.errors import DiagnosisError, UnknownCauseError
@@ -36,7 +36,7 @@ class Format(StrEnum):
 def explain(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="Log files (`-` for standard input), or one cause or rule of the catalogue."),
+        typer.Argument(help="Log files (`-` for standard input), or causes and rules by their names."),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List every cause.")] = False,
     output_format: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.TEXT,
@@ -45,8 +45,9 @@ def explain(
     with failing_in_one_line("explain"):
         if list_all:
             _list(output_format)
-        elif what and not Path(what[0]).exists() and what != ["-"]:
-            _print_cause(_named(what[0]), output_format)
+        elif what and not any(name == "-" or Path(name).exists() for name in what):
+            for cause in [_named(name) for name in what]:
+                _print_cause(cause, output_format)
         else:
             _explain_logs(what or ["-"], output_format)
 
@@ -170,7 +171,7 @@ def markdown(explanation: Explanation) -> str:
         lines += [f"## {cause.title}", "", f"`{cause.id}`, {cause.severity}", ""]
         for finding in explanation.findings:
             if finding.cause == cause.id:
-                lines += [f"- {_headline(finding)}", "", *_quoted(finding), ""]
+                lines += [f"- {code_span(_headline(finding))}", "", *_quoted(finding), ""]
         lines += [cause.fix, ""]
     return "\n".join([*lines, _summary(explanation)])
 

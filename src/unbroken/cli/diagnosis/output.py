@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from unbroken.errors import ConfigurationError, DiagnosisError, UnknownCauseError
 
-__all__ = ["Exit", "console", "count", "failing_in_one_line", "print_json", "say"]
+__all__ = ["Exit", "code_span", "console", "count", "failing_in_one_line", "markdown_text", "print_json", "say"]
 
 
 class Exit(IntEnum):
@@ -37,6 +38,18 @@ def say(text: str) -> None:
 def count(number: int, thing: str) -> str:
     """Return a number and what is counted, in the plural unless it is one."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def code_span(text: str) -> str:
+    """Return text as Markdown shows it and does nothing else with it: a log may hold links and images of a stranger."""
+    # CommonMark 6.1: a fence longer than any run of backquotes inside.
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
+
+
+def markdown_text(text: str) -> str:
+    """Return a sentence as Markdown text in which nothing that a server sent has a meaning."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|&~])", r"\\\1", text)
 
 
 def print_json(value: object) -> None:

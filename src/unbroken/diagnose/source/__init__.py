@@ -2,5 +2,9 @@
 
 from unbroken.diagnose.source.check import CheckReport, SourceFinding, check, check_text
 from unbroken.diagnose.source.config import CheckConfig, find_config
+from unbroken.diagnose.source.fixing import Change, FixedFile, FixedText, FixReport, Leftover, fix, fix_text
 
-__all__ = ["CheckConfig", "CheckReport", "SourceFinding", "check", "check_text", "find_config"]
+__all__ = [
+    "Change", "CheckConfig", "CheckReport", "FixReport", "FixedFile", "FixedText", "Leftover", "SourceFinding",
+    "check", "check_text", "find_config", "fix", "fix_text",
+]  # fmt: skip

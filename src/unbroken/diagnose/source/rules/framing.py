@@ -18,7 +18,7 @@ from unbroken.diagnose.source.text import FIELD, Piece, ends_event, is_built, is
 __all__ = ["RULES"]
 
 NEVER_FRAMES: Final = frozenset({
-    "json.dumps", "orjson.dumps", "ujson.dumps", "simplejson.dumps", "msgspec.json.encode", "str",
+    "json.dumps", "orjson.dumps", "ujson.dumps", "simplejson.dumps", "msgspec.json.encode",
 })  # fmt: skip
 """What makes a value, and no frame."""
 

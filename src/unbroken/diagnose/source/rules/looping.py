@@ -9,7 +9,17 @@ import libcst as cst
 
 from unbroken.diagnose.source.blocking import blocking_calls, iterated
 from unbroken.diagnose.source.calls import argument, foreground, generators, last_name, short
-from unbroken.diagnose.source.flow import FOR_EVER, Way, Ways, does, is_true, nothing_came, own_loops, statements
+from unbroken.diagnose.source.flow import (
+    FOR_EVER,
+    Way,
+    Ways,
+    does,
+    is_true,
+    loops_around,
+    nothing_came,
+    own_loops,
+    statements,
+)
 from unbroken.diagnose.source.module import SourceModule
 from unbroken.diagnose.source.rules.rule import Problem, Rule, Subject
 from unbroken.diagnose.source.streams import Kind, Stream
@@ -57,6 +67,8 @@ def _has_round_without(module: SourceModule, loop: cst.While | cst.For, kinds: t
         return nothing_came(module, handler) and first is not None and not does(module, first, *kinds)
 
     found = Ways(lambda node: does(module, node, *kinds), enters).through(loop.body)
+    if Way.OUT in found and next(loops_around(module, loop), None) is not None:
+        return False  # it takes what a round of the outer loop has brought, and leaves when that is used up
     return bool(found & {Way.ON, Way.AGAIN})
 
 
@@ -128,7 +140,8 @@ RULES: Final = (
         "An asynchronous generator that can loop for ever without awaiting",
         _never_awaits,
         limits=(
-            "Only loops without an end of their own (`while True`, `itertools.count()`): a long `for` passes. An "
+            "Only loops without an end of their own (`while True`, `itertools.count()`): a long `for` passes, and so "
+            "does an inner loop with a `break`. An "
             "await counts whatever it does, also one that never suspends. With a route of fastapi.sse, with "
             "unbroken's responses and behind an `EventStreamGuard` a `yield` counts as well, for there every event "
             "gives the loop a turn."
