@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-matrix check format bench soak coverage clean
+.PHONY: demo test test-matrix check format bench scores pages soak coverage clean
 
 demo: $(READY)
 	$(BIN)/unbroken demo
@@ -33,6 +33,14 @@ coverage: $(READY)
 
 bench: $(READY)  ## side by side with real peers; prints ratios, gates nothing
 	$(BIN)/python -m benchmarks
+
+scores: $(READY)  ## how often the rules of check, and explain, are right on their corpora
+	$(BIN)/python -m tests.diagnose.source.scores
+	$(BIN)/python -m tests.diagnose.logs.scores
+
+pages: $(READY)  ## the pages that are made from data: causes and rules
+	$(BIN)/python -m unbroken.diagnose.pages docs/causes
+	$(BIN)/python -m tests.diagnose.source.reference
 
 soak: $(READY)  ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout=1800

@@ -29,14 +29,34 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("library", ["typer", "rich", "uvicorn"])
 def test_missing_library(library: str) -> None:
-    """A library that is not installed is named in one line, with what to type, and exit code 1."""
+    """A library that is not installed is named in one line, with what to type, and exit code 2."""
     code = (
         f"import sys; sys.modules[{library!r}] = None; sys.argv = ['unbroken', 'demo', '--port', '0']\n"
         "from unbroken.cli import main; main()"
     )
     done = run(sys.executable, "-c", code)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines() == [f"{library} is not installed, and this needs it: pip install 'unbroken[demo]'"]
+
+
+@pytest.mark.parametrize(
+    ("library", "arguments"),
+    [
+        ("libcst", ["check", "."]),
+        ("libcst", ["fix", "--diff", "."]),
+        ("h11", ["doctor", "http://127.0.0.1:1/"]),
+        ("h2", ["doctor", "http://127.0.0.1:1/"]),
+    ],
+)
+def test_missing_library_of_the_diagnosis(library: str, arguments: list[str]) -> None:
+    """The same, with the extra that is enough for it."""
+    code = (
+        f"import sys; sys.modules[{library!r}] = None; sys.argv = ['unbroken', *{arguments!r}]\n"
+        "from unbroken.cli import main; main()"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [f"{library} is not installed, and this needs it: pip install 'unbroken[cli]'"]
 
 
 def test_another_import_error_is_not_hidden() -> None:

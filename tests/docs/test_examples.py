@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from unbroken.diagnose.source import check_text, fix_text
 from unbroken.testing import StreamEnd, open_stream, run_with_virtual_clock
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -90,3 +91,13 @@ def test_guarded_shows_nothing_to_others() -> None:
             return status.status
 
     assert asyncio.run(main()) == 403
+
+
+def test_broken_is_found_broken_and_mended() -> None:
+    """`check` says what is wrong with it, and `fix` leaves what its text says is a person's choice."""
+    source = (EXAMPLES / "broken" / "app.py").read_text()
+    found = {finding.code for finding in check_text(source)}
+    assert found == {"SSE002", "SSE008", "SSE009", "SSE011", "SSE012", "SSE013", "SSE017"}
+    fixed = fix_text(source)
+    assert {leftover.finding.code for leftover in fixed.left} == {"SSE008", "SSE009"}
+    assert {finding.code for finding in check_text(fixed.text)} == {"SSE008", "SSE009"}

@@ -171,6 +171,24 @@ def test_a_guard_in_one_module_protects_the_others(tmp_path: Path) -> None:
     assert check([tmp_path]).findings == ()
 
 
+def test_a_guard_in_a_test_protects_nothing(tmp_path: Path) -> None:
+    """It is tried out there; what is served has none."""
+    (tmp_path / "streams.py").write_text(PLAIN)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "apps.py").write_text(GUARD)
+    (tmp_path / "test_main.py").write_text(GUARD)
+    assert len(check([tmp_path]).findings) == 2
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    """It neither passes for clean nor keeps the others from being looked at."""
+    (tmp_path / "streams.py").write_text(PLAIN)
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere.py")
+    report = check([tmp_path])
+    assert len(report.findings) == 2
+    assert report.unreadable == (f"{tmp_path / 'gone.py'}: cannot be read: No such file or directory",)
+
+
 def test_a_guard_that_is_not_ours_protects_nothing(tmp_path: Path) -> None:
     """The word alone is no guard: it has to be unbroken's."""
     (tmp_path / "streams.py").write_text(PLAIN)

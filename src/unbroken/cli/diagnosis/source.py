@@ -163,7 +163,7 @@ def _summary(report: CheckReport) -> str:
     causes = list(dict.fromkeys(finding.cause for finding in report.findings))
     lines = [f"Found {count(len(report.findings), 'problem')}: {looked}."]
     if fixable:
-        lines.append(f"[*] {fixable} can be mended by `unbroken fix`; `unbroken fix --diff` shows how.")
+        lines.append(f"[*] {fixable} of a kind that `unbroken fix` mends; `unbroken fix --diff` shows how.")
     lines.append(f"Why, and what to do: unbroken explain {causes[0]}" + "".join(f" | {cause}" for cause in causes[1:]))
     return "\n".join(lines)
 

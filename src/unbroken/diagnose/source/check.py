@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from unbroken.diagnose.source.config import CheckConfig
-from unbroken.diagnose.source.files import python_files
 from unbroken.diagnose.source.module import SourceModule
+from unbroken.diagnose.source.project import decoded, may_stream, read_project
 from unbroken.diagnose.source.rules import RULES, Problem, Rule, Subject
 from unbroken.diagnose.source.streams import streams
 from unbroken.errors import DiagnosisError
 
 __all__ = ["CheckReport", "SourceFinding", "check", "check_text"]
 
-WORTH_PARSING: Final = re.compile(
-    rb"""event-stream|EventSourceResponse|StreamingResponse|ServerSentEvent|(["']|\\n)(data|event|id|retry):"""
-)
-"""A file without any of these has no stream; parsing it would take a hundred times as long as this search."""
-GUARD: Final = b"EventStreamGuard"
 NOQA: Final = re.compile(r"#\s*noqa(?P<codes>\s*:\s*(?P<list>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)
 
 
@@ -58,7 +51,7 @@ class CheckReport:
     files: int
     streams: int
     unreadable: tuple[str, ...]
-    """One text for each file that is no Python, with its path and line."""
+    """One text for each file that is no Python, with its path and line, or that cannot be read."""
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain data."""
@@ -82,24 +75,23 @@ def check(
         DiagnosisError: A path that is not there.
     """
     config = config or CheckConfig()
-    sources = _sources(paths, config)
-    guarded = config.guarded or any(_adds_guard(path, source) for path, source in sources.items())
+    project = read_project(paths, config)
     findings: list[SourceFinding] = []
-    unreadable: list[str] = []
+    unreadable = list(project.unreadable)
     seen = 0
-    for path, source in sources.items():
+    for path, source in project.sources.items():
         if progress is not None:
             progress(path)
-        if not WORTH_PARSING.search(source):
+        if not may_stream(source):
             continue
         try:
-            found, count = _look(path, decoded(path, source), config, guarded)
+            found, count = _look(path, decoded(path, source), config, project.guarded)
         except DiagnosisError as error:
             unreadable.append(str(error))
         else:
             findings += found
             seen += count
-    return CheckReport(tuple(sorted(findings)), len(sources), seen, tuple(unreadable))
+    return CheckReport(tuple(sorted(findings)), len(project.sources), seen, tuple(unreadable))
 
 
 def check_text(text: str, *, path: str = "<text>", config: CheckConfig | None = None) -> tuple[SourceFinding, ...]:
@@ -110,33 +102,6 @@ def check_text(text: str, *, path: str = "<text>", config: CheckConfig | None = 
     """
     config = config or CheckConfig()
     return tuple(sorted(_look(Path(path), text, config, config.guarded)[0]))
-
-
-def decoded(path: Path, source: bytes) -> str:
-    """Return a module's text by the encoding that it declares (PEP 263).
-
-    Raises:
-        DiagnosisError: It has none that fits.
-    """
-    try:
-        encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
-        return source.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise DiagnosisError(f"{path}:1: cannot be decoded: {error}") from error
-
-
-def _sources(paths: Iterable[Path | str], config: CheckConfig) -> dict[Path, bytes]:
-    found = dict.fromkeys(python_files((Path(path) for path in paths), config.exclude))
-    return {path: path.read_bytes() for path in found}
-
-
-def _adds_guard(path: Path, source: bytes) -> bool:
-    if GUARD not in source:
-        return False
-    try:
-        return SourceModule(path, decoded(path, source)).guarded
-    except DiagnosisError:
-        return False
 
 
 def _look(path: Path, text: str, config: CheckConfig, guarded: bool) -> tuple[list[SourceFinding], int]:

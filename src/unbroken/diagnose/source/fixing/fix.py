@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from unbroken.diagnose.source.check import GUARD, WORTH_PARSING, SourceFinding, check_text, decoded
+from unbroken.diagnose.source.check import SourceFinding, check_text
 from unbroken.diagnose.source.config import CheckConfig
-from unbroken.diagnose.source.files import python_files
 from unbroken.diagnose.source.fixing import writing
 from unbroken.diagnose.source.fixing.plan import Plan
 from unbroken.diagnose.source.fixing.reasons import why
@@ -18,6 +17,7 @@ from unbroken.diagnose.source.fixing.report import Change, FixedFile, FixedText,
 from unbroken.diagnose.source.fixing.rewrite import rewrite
 from unbroken.diagnose.source.fixing.shared import shared_names
 from unbroken.diagnose.source.module import SourceModule
+from unbroken.diagnose.source.project import decoded, may_stream, read_project
 from unbroken.errors import DiagnosisError
 
 __all__ = ["fix", "fix_text"]
@@ -46,24 +46,24 @@ def fix(
 
     Raises:
         DiagnosisError: A path that is not there.
-        OSError: A file cannot be read or replaced; those before it have been replaced then.
+        OSError: A file cannot be replaced; those before it have been replaced then.
     """
     config = config or CheckConfig()
-    sources = _sources(paths, config)
-    config = replace(config, guarded=config.guarded or any(_is_guarded(*item) for item in sources.items()))
+    project = read_project(paths, config)
+    config = replace(config, guarded=project.guarded)
     files: list[FixedFile] = []
-    unreadable: list[str] = []
-    for path, source in sources.items():
+    unreadable = list(project.unreadable)
+    for path, source in project.sources.items():
         if progress is not None:
             progress(path)
-        if not WORTH_PARSING.search(source):
+        if not may_stream(source):
             continue
         try:
-            files.append(_file(path, sources, config, is_written=write))
+            files.append(_file(path, project.sources, config, is_written=write))
         except DiagnosisError as error:
             unreadable.append(str(error))
     told = tuple(file for file in files if file.is_changed or file.left)
-    return FixReport(told, len(sources), write, tuple(unreadable))
+    return FixReport(told, len(project.sources), write, tuple(unreadable))
 
 
 def fix_text(text: str, *, path: str = "<text>", config: CheckConfig | None = None) -> FixedText:
@@ -78,20 +78,6 @@ def fix_text(text: str, *, path: str = "<text>", config: CheckConfig | None = No
         DiagnosisError: It is no Python.
     """
     return _fixed(text, Path(path), config or CheckConfig(), frozenset())
-
-
-def _sources(paths: Iterable[Path | str], config: CheckConfig) -> dict[Path, bytes]:
-    found = dict.fromkeys(python_files((Path(path) for path in paths), config.exclude))
-    return {path: path.read_bytes() for path in found}
-
-
-def _is_guarded(path: Path, source: bytes) -> bool:
-    if GUARD not in source:
-        return False
-    try:
-        return SourceModule(path, decoded(path, source)).guarded
-    except DiagnosisError:
-        return False
 
 
 def _file(path: Path, sources: Mapping[Path, bytes], config: CheckConfig, *, is_written: bool) -> FixedFile:
