@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,7 +62,8 @@ def test_a_stream_that_is_right(server: str) -> None:
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == f"{server}/events"
-    named = {line.split()[1] for line in lines[1:-1] if not line.startswith(" ")}
+    told = [re.split(r"  +", line) for line in lines[1:-1] if not line.startswith(" ")]
+    named = {name for _, names, _ in told for name in names.split(", ")}
     assert named == {check.name for check in CHECKS}
     assert not [line for line in lines if line != line.rstrip() or "\x1b" in line]
     assert " requests in " in lines[-1]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -147,27 +148,37 @@ def _print(examination: Examination, output_format: Format) -> None:
 
 def _print_text(out: Console, examination: Examination) -> None:
     out.print(Text(examination.url, "bold"))
+    rows = list(_rows(examination))
     if out.is_terminal:
-        out.print(_table(examination))
+        out.print(_table(rows))
     else:
-        out.print(Text("\n".join(_plain(verdict) for verdict in examination.verdicts)))
+        out.print(Text("\n".join(f"{outcome:<4}  {names:<17}  {_indented(told)}" for outcome, names, told in rows)))
     out.print(Text(_summary(examination)))
 
 
-def _table(examination: Examination) -> Table:
+def _rows(examination: Examination) -> Iterator[tuple[str, str, str]]:
+    """Yield outcome, checks and text; those that were skipped for the same reason are one row."""
+    for (outcome, told), verdicts in groupby(examination.verdicts, lambda verdict: (verdict.outcome, _told(verdict))):
+        if outcome == "skip":
+            yield outcome, ", ".join(verdict.check for verdict in verdicts), told
+        else:
+            yield from ((outcome, verdict.check, told) for verdict in verdicts)
+
+
+def _table(rows: list[tuple[str, str, str]]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    table.add_column(max_width=17)
     table.add_column(overflow="fold")
-    for verdict in examination.verdicts:
-        mark, colour = MARKS[verdict.outcome]
-        table.add_row(Text(f"{mark} {verdict.outcome}", colour), Text(verdict.check), Text(_told(verdict)))
+    for outcome, names, told in rows:
+        mark, colour = MARKS[outcome]
+        table.add_row(Text(f"{mark} {outcome}", colour), Text(names), Text(told))
     return table
 
 
-def _plain(verdict: Verdict) -> str:
-    """Return a verdict for a pipe: one line that can be searched, what follows from it indented below."""
-    return f"{verdict.outcome:<4}  {verdict.check:<17}  " + _told(verdict).replace("\n", "\n      ")
+def _indented(told: str) -> str:
+    """Return what is told for a pipe: one line that can be searched, what follows from it indented below."""
+    return told.replace("\n", "\n      ")
 
 
 def _told(verdict: Verdict) -> str:

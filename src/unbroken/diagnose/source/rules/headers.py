@@ -15,6 +15,10 @@ from unbroken.diagnose.source.streams import EVENT_STREAM, RESPONSES, Kind, Stre
 __all__ = ["RULES", "header_nodes"]
 
 WANTED: Final = {"cache-control": "`Cache-Control: no-store`", "x-accel-buffering": "`X-Accel-Buffering: no`"}
+WITHOUT: Final = {
+    "cache-control": "a cache may keep the stream",
+    "x-accel-buffering": "nginx collects it before it sends any of it",
+}
 OF_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "proxy-connection", "upgrade"})
 """RFC 9113 8.2.2: a message of HTTP/2 with one of these is malformed."""
 
@@ -25,13 +29,13 @@ def _missing(subject: Subject) -> Iterator[Problem]:
         if module.guarded or not isinstance(stream.at, cst.Call) or not _sets_none(module, stream):
             continue
         known = header_nodes(module, stream)
-        missing = [text for name, text in WANTED.items() if known is not None and name not in known]
+        missing = [name for name in WANTED if known is not None and name not in known]
         if missing:
             yield Problem(
                 stream.at,
-                f"The response lacks {' and '.join(missing)}: without them a cache may keep the stream, and nginx "
-                "collects it before it sends any of it. Add them, or return `unbroken.EventSourceResponse`, which "
-                "has them",
+                f"The response lacks {' and '.join(WANTED[name] for name in missing)}: "
+                f"{', and '.join(WITHOUT[name] for name in missing)}. Add what is missing, or return "
+                "`unbroken.EventSourceResponse`, which has it",
             )
 
 
