@@ -206,6 +206,18 @@ async def away(request: Request) -> Response:
     return RedirectResponse(request.query_params["to"], 307)
 
 
+async def personal(request: Request) -> Response:
+    """Lead on to an address that has the client's key in it."""
+    return RedirectResponse(f"/of/{request.headers['x-key']}", 307)
+
+
+async def counted(request: Request) -> Response:
+    """Stream only if the whole body came."""
+    if len(await request.body()) != int(request.query_params["bytes"]):
+        return Response(status_code=400)
+    return await raw_ticks(request)
+
+
 async def echo(request: Request) -> Response:
     """Repeat what was asked, with what a terminal would obey."""
     asked = f"{request.headers.get('authorization')} {request.headers.get('x-key')} {request.url.query}"
@@ -323,11 +335,14 @@ def app() -> Starlette:
         Route("/flooding", flooding),
         Route("/page", page),
         Route("/login", login),
-        Route("/guarded", guarded),
+        Route("/guarded", guarded, methods=["GET", "POST"]),
         Route("/untyped", untyped),
         Route("/json", error_as_json),
         Route("/round", round_and_round),
-        Route("/away", away),
+        Route("/away", away, methods=["GET", "POST"]),
+        Route("/personal", personal),
+        Route("/of/{key}", raw_ticks),
+        Route("/counted", counted, methods=["POST"]),
         Route("/echo", echo),
         Route("/status/{code}", status),
         Route("/seats", Seats(2).sit, methods=["GET"]),

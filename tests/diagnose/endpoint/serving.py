@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,11 +27,14 @@ class Counter:
 
     app: Any
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    fields: list[list[tuple[str, str]]] = field(default_factory=list)
+    """Each request's headers as they came."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-            self.requests.append((scope["method"], headers))
+            headers = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
+            self.requests.append((scope["method"], dict(headers)))
+            self.fields.append(headers)
         await self.app(scope, receive, send)
 
 
@@ -56,14 +60,16 @@ Answer = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable
 
 
 @contextlib.contextmanager
-def raw_server(answer: Answer) -> Iterator[str]:
+def raw_server(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Run a server that calls `answer` with each request's head, and closes the connection after it."""
     loop = asyncio.new_event_loop()
     ports: list[int] = []
     stop = asyncio.Event()
 
     async def serve() -> None:
-        server = await asyncio.start_server(lambda reader, writer: _answer(answer, reader, writer), "127.0.0.1", 0)
+        server = await asyncio.start_server(
+            lambda reader, writer: _answer(answer, reader, writer), "127.0.0.1", 0, ssl=tls
+        )
         ports.append(server.sockets[0].getsockname()[1])
         async with server:
             await stop.wait()
@@ -72,7 +78,7 @@ def raw_server(answer: Answer) -> Iterator[str]:
     thread.start()
     try:
         _until(lambda: bool(ports))
-        yield f"http://127.0.0.1:{ports[0]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{ports[0]}"
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import pytest
 
 from unbroken.diagnose.endpoint.arrival import Blocks, HeldBack, all_at_the_end, bursts, cut_blocks, held_back
-from unbroken.diagnose.endpoint.evidence import Evidence
+from unbroken.diagnose.endpoint.evidence import Evidence, SlowRead
 from unbroken.diagnose.endpoint.exchange import End, Ended, Head
+from unbroken.diagnose.endpoint.judges.probes import judge_slow_reader
 from unbroken.diagnose.endpoint.judges.stream import judge_end
 from unbroken.diagnose.endpoint.judges.timing import judge_buffering, judge_first_event, judge_heartbeat, judge_silence
 from unbroken.diagnose.endpoint.options import Options
@@ -93,20 +94,43 @@ T = 1_800_000_000.0
         ("2026-11-22T10:00:00Z", "2026-11-22T10:00:01.000Z", "2026-11-22T10:00:02+00:00"),
     ],
 )
-def test_events_that_say_when_they_were_made_prove_it(times: tuple[float | str, ...]) -> None:
-    """Events made seconds apart while we waited, that came together, were held back; in any usual notation."""
+def test_events_that_say_when_they_were_made_were_late(times: tuple[float | str, ...]) -> None:
+    """Events made seconds apart while we waited, that came together, came late; in any usual notation."""
     whole = [int(time) if isinstance(time, float) and time > 1e12 else time for time in times]
     recording = recorded([(2.1, timed(*whole))], 3.0)
     assert held_back(recording, bursts(recording)) == HeldBack(3, 2.0)
 
 
-def test_a_replay_of_old_events_is_no_proof() -> None:
+POLLED = [(2.0 * number, timed(*(T + 2.0 * number - late for late in (1.6, 1.1, 0.6, 0.1)))) for number in range(1, 4)]
+
+
+@pytest.mark.parametrize(("server", "outcome"), [(b"uvicorn", "info"), (b"nginx/1.22.1", "warn")])
+def test_a_source_that_polls_is_not_accused(server: bytes, outcome: str) -> None:
+    """Rows that are fetched every 2 s come together in health: a hop is suspected only where one shows."""
+    recording = recorded(POLLED, 7.0)
+    recording.head = Head(200, "1.1", (("server", server),))
+    [said] = judge_buffering(said_of(recording))
+    assert (said.outcome, said.cause) == (outcome, "proxy-buffering")
+    assert "the source polls" in said.means
+
+
+def test_blocks_tell_more_than_the_events_times() -> None:
+    """Where both are seen, the blocks are what is told: no source that polls cuts within an event."""
+    events = b"".join(timed(T + number / 10)[:-2] + b" " * 60 + b"\n\n" for number in range(200))
+    pieces = [(2.0 * number, events[2048 * (number - 1) : 2048 * number]) for number in range(1, 7)]
+    recording = recorded(pieces, 13.0)
+    assert held_back(recording, bursts(recording)) is not None
+    [said] = judge_buffering(said_of(recording))
+    assert (said.outcome, said.cause) == ("fail", "proxy-buffering")
+
+
+def test_a_replay_of_old_events_is_not_late() -> None:
     """What was made before we came may come at once."""
     recording = recorded([(0.05, timed(T, T + 60, T + 120)), (1.0, timed(T + 180))], 2.0)
     assert held_back(recording, bursts(recording)) is None
 
 
-def test_events_that_come_as_they_are_made_are_no_proof() -> None:
+def test_events_that_come_as_they_are_made_are_not_late() -> None:
     """Times that pass as the events do."""
     recording = recorded([(number * 1.0, timed(T + number)) for number in range(5)], 5.0)
     assert held_back(recording, bursts(recording)) is None
@@ -175,6 +199,30 @@ def test_a_suspicion_is_a_warning_only_where_a_hop_shows(server: bytes, outcome:
     recording.head = Head(200, "1.1", (("server", server),))
     [said] = judge_buffering(said_of(recording))
     assert (said.outcome, said.cause) == (outcome, "proxy-buffering")
+
+
+@pytest.mark.parametrize(("waited", "outcome"), [(5.0, "skip"), (25.0, "warn")])
+def test_a_quiet_stream_behind_a_hop_is_given_time(waited: float, outcome: str) -> None:
+    """A heartbeat is due after a while only: a short silence accuses no hop, a long one does."""
+    recording = recorded([], waited)
+    recording.head = Head(200, "1.1", (("server", b"nginx/1.22.1"),))
+    [said] = judge_buffering(said_of(recording))
+    assert said.outcome == outcome
+    assert ("without a heartbeat" in said.means) == (outcome == "warn")
+
+
+QUIET = [(15.0, b": ping\n\n")]
+LIVELY = [(0.5 * number, EVENT) for number in range(50)]
+
+
+@pytest.mark.parametrize(("pieces", "outcome"), [(QUIET, "skip"), (LIVELY, "warn")], ids=["quiet", "lively"])
+def test_a_slow_reader_is_only_missed_by_a_stream_that_speaks(pieces: list[tuple[float, bytes]], outcome: str) -> None:
+    """Nothing within 5.5 s is no wonder where the stream is silent for 15 s, and one where it speaks each second."""
+    evidence = said_of(recorded(pieces, 25.0))
+    evidence.slow = SlowRead(recorded([], 5.5), 0, 3.0)
+    [said] = judge_slow_reader(evidence)
+    assert said.outcome == outcome
+    assert "nothing came afterwards" in said.saw
 
 
 def test_a_recording_is_bounded() -> None:

@@ -132,3 +132,18 @@ def test_each_flaw_can_be_explained() -> None:
     """No flaw is without what it means and how it is mended."""
     assert FLAWS.keys() == set(Flaw)
     assert all(info.means and info.fix for info in FLAWS.values())
+
+
+@pytest.mark.parametrize(
+    ("body", "flaw", "is_cut"),
+    [
+        (b"Data: 2\n\n", Flaw.MISSPELT_FIELD, False),
+        (b"Data: " + b"x" * 300 + b"\n\n", Flaw.MISSPELT_FIELD, True),
+        (b'{"error": "no', Flaw.OTHER_BODY, True),
+        (b"data: 1\n\ndata: 2", Flaw.UNENDED, True),
+        (b"data: 1\n\ndata: 2\n", Flaw.UNENDED, False),
+    ],
+)
+def test_an_excerpt_knows_whether_it_is_cut(body: bytes, flaw: Flaw, is_cut: bool) -> None:
+    """Only there half a secret may stand at its end."""
+    assert checked(body, len(body)).remarks[flaw].is_cut == is_cut

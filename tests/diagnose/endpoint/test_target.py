@@ -72,7 +72,50 @@ def test_secrets_are_masked_whole_and_cut() -> None:
         "http://u:p%40ssword@e.org/?key=abc%2Fdef", [("Authorization", "Bearer t0ken-t0ken"), ("Cookie", "sid=c00kie")]
     )
     text = "p%40ssword p@ssword abc%2Fdef abc/def Bearer t0ken-t0ken c00kie t0ken-t"
-    assert secrets.masked(text) == "*** *** *** *** *** *** ***"
+    assert secrets.masked(text, is_cut=True) == "*** *** *** *** *** *** ***"
+
+
+def test_a_secret_is_masked_however_a_url_writes_it() -> None:
+    """With its slashes as they are or quoted, and with the quotes in small letters too."""
+    secrets = Secrets("http://e.org/", [("X-Key", "a/b c|d")])
+    for written in ("a/b c|d", "a/b%20c%7Cd", "a%2Fb%20c%7Cd", "a%2fb%20c%7cd"):
+        assert secrets.masked(f"/x/{written}/y") == "/x/***/y"
+
+
+@pytest.mark.parametrize("topic", ["stream-42", "stream42stream42", "strange-t0ken"])
+def test_a_text_that_was_not_cut_does_not_end_within_a_secret(topic: str) -> None:
+    """A media type may end as a secret begins; an excerpt that was cut there is masked."""
+    secrets = Secrets(f"http://e.org/?topic={topic}", [])
+    assert secrets.shown("text/event-stream") == "text/event-stream"
+    assert secrets.shown(f"data: {topic[:6]}", is_cut=True) == "data: ***"
+
+
+@pytest.mark.parametrize(
+    "query", ["topic=event", "a=text/event-stream", "v=200", "port=8000", "on&x=1&gzip", "q=Ticks"]
+)
+def test_plain_words_of_a_query_are_no_secrets(query: str) -> None:
+    """What the verdicts consist of stays readable."""
+    fact = "200 text/event-stream, 8000 Ticks on gzip"
+    assert Secrets(f"http://e.org/?{query}", []).shown(fact) == fact
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("token=event", "event"),
+        ("api_key=123", "123"),
+        ("PASSWORD=stream", "stream"),
+        ("s=Ab3", "Ab3"),
+        ("s=847291", "847291"),
+        ("s=qwzkfjvbnm", "qwzkfjvbnm"),
+        ("s=xKqPzRw", "xKqPzRw"),
+        ("e30kZXk", "e30kZXk"),
+        ("u=correct-horse-battery-staple", "correct-horse-battery-staple"),
+    ],
+)
+def test_what_could_be_a_token_is_masked(query: str, value: str) -> None:
+    """Whatever has the name of a secret, and whatever is no short plain word."""
+    assert Secrets(f"http://e.org/?{query}", []).shown(f"id: {value}!") == "id: ***!"
 
 
 def test_what_is_no_secret_is_shown() -> None:
@@ -98,6 +141,11 @@ def test_what_is_no_secret_is_shown() -> None:
         {"headers": (("X-Y", "secret-v\r\nz"),)},
         {"headers": (("Host", "secret-v"),)},
         {"headers": (("Last-Event-ID", "secret-v"),)},
+        {"headers": (("TE", "secret-v"),)},
+        {"headers": (("Upgrade", "secret-v"),)},
+        {"headers": (("Keep-Alive", "secret-v"),)},
+        {"headers": (("Proxy-Connection", "secret-v"),)},
+        {"headers": (("X-Y", "secret-v "),)},
     ],
     ids=str,
 )
@@ -120,6 +168,14 @@ def test_a_plan_is_polite() -> None:
     """A quick look is a few requests, a thorough one a few more; only redirects come on top."""
     assert sum(planned.at_most for planned in plan()) - 5 == 4
     assert sum(planned.at_most for planned in plan(Options(thorough=True))) - 5 == 14
+
+
+def test_a_plan_has_the_credentials_of_the_url() -> None:
+    """They are sent as a header, and so the plan names it, masked; a header that is given comes before them."""
+    [bare, *_], [named, *_] = plan(), plan(url="http://anna:pa55word@example.org/")
+    assert set(named.headers) - set(bare.headers) == {("authorization", "***")}
+    given = plan(Options(headers=(("Authorization", "Bearer x"),)), "http://anna:pa55word@example.org/")
+    assert [name for name, _ in given[0].headers].count("authorization") == 1
 
 
 def test_a_file_of_certificates_has_to_be_one(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def doctor(
     watch: Annotated[float | None, typer.Option(help="Seconds to watch; 5, or 25 if thorough.")] = None,
     silence: Annotated[float, typer.Option(help="Seconds more to keep the stream open, to find what cuts it.")] = 0.0,
     connections: Annotated[int, typer.Option(help="How many at once, if thorough; at most 20.")] = 5,
+    total_timeout: Annotated[float | None, typer.Option(help="Seconds after which what is left is skipped.")] = None,
     ca: Annotated[Path | None, typer.Option(help="File of certificates to trust.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Do not verify the certificate.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for a warning too.")] = False,
@@ -83,10 +84,11 @@ def doctor(
             watch=watch,
             silence=silence,
             connections=connections,
+            total_timeout=total_timeout,
             verify=ca if ca is not None else not insecure,
         )
         if plan:
-            _print_plan(options)
+            _print_plan(url, options)
             return
         examination = _examine(url, options)
         _print(examination, output_format)
@@ -128,11 +130,11 @@ def _showing() -> Iterator[Callable[[Step], None]]:
         yield lambda step: bar.update(task, completed=step.step, total=step.steps, description=step.doing)
 
 
-def _print_plan(options: Options) -> None:
+def _print_plan(url: str, options: Options) -> None:
     from unbroken.diagnose.endpoint import plan
 
     out = console()
-    for request in plan(options):
+    for request in plan(options, url):
         headers = ", ".join(f"{name}: {value}" for name, value in request.headers)
         out.print(Text(f"{request.at_most} x {request.method} for: {request.purpose} ({headers})"))
 

@@ -3,10 +3,10 @@
 A producer that is merely fast, or that comes in bursts, must raise no alarm. So
 only three patterns count, and each says how sure it is:
 
-- events that came together carry times that lie apart, within the time in which
-  the client waited: proof;
 - pieces that end within an event and are followed by quiet, several times, all
-  of about one size: something cuts by bytes, and no producer does;
+  of about one size: something cuts by bytes, and no producer does: proof;
+- events that came together carry times that lie apart, within the time in which
+  the client waited: they were late, by a hop or by a source that polls;
 - everything came at the very end after a silence: a suspicion only.
 """
 
@@ -101,16 +101,16 @@ def cut_blocks(found: list[Burst]) -> Blocks | None:
 
 
 def held_back(recording: Recording, found: list[Burst]) -> HeldBack | None:
-    """Return the events that came together most falsely, if their own times prove it."""
-    proofs = [proof for burst in found if (proof := _proof(burst, _events_of(recording, burst)))]
-    return max(proofs, key=lambda proof: proof.spread, default=None)
+    """Return the events that came together and lie the furthest apart by their own times."""
+    late = [together for burst in found if (together := _late(burst, _events_of(recording, burst)))]
+    return max(late, key=lambda together: together.spread, default=None)
 
 
 def _events_of(recording: Recording, burst: Burst) -> list[TimedEvent]:
     return [timed for timed in recording.events if burst.since <= timed.at <= burst.until]
 
 
-def _proof(burst: Burst, events: Iterable[TimedEvent]) -> HeldBack | None:
+def _late(burst: Burst, events: Iterable[TimedEvent]) -> HeldBack | None:
     times = [told for timed in events if (told := _told_time(timed.event.data)) is not None]
     if len(times) < 2 or burst.until - burst.since > LEAST_SPREAD / 2:
         return None

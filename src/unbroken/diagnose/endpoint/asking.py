@@ -6,26 +6,29 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
+from typing import Final
 
-from unbroken.diagnose.endpoint.connection import Connection, Failure, client_context, connect
+from unbroken.diagnose.endpoint.connection import Connection, Failure, FailureKind, client_context, connect
 from unbroken.diagnose.endpoint.exchange import End, Ended, Exchange, Head, Request
 from unbroken.diagnose.endpoint.http1 import Http1Exchange
 from unbroken.diagnose.endpoint.http2 import Http2Exchange
 from unbroken.diagnose.endpoint.options import Options
 from unbroken.diagnose.endpoint.recording import Recording
-from unbroken.diagnose.endpoint.target import Target
+from unbroken.diagnose.endpoint.target import Secrets, Target
 from unbroken.diagnose.endpoint.verdict import SentRequest
 
-__all__ = ["Asker", "Live", "request_headers"]
+__all__ = ["HTTP2", "URL_LIMIT", "Asker", "Live", "request_headers"]
 
 USER_AGENT = "unbroken-doctor"
 HTTP1, HTTP2 = "http/1.1", "h2"
+URL_LIMIT: Final = 500
+"""Characters of a URL that are shown."""
 
 Enough = Callable[[Recording], bool]
 
 
-def request_headers(options: Options, encoding: str) -> dict[str, str]:
-    """Return the headers of each request, those of the user in the place of ours."""
+def request_headers(options: Options, encoding: str, authorization: str | None = None) -> list[tuple[str, str]]:
+    """Return the headers of each request, those of the user in the place of ours and of the URL's credentials."""
     # What EventSource sends: WHATWG 9.2.2 sets Accept, and a cache mode that makes it Cache-Control.
     ours = {
         "accept": "text/event-stream",
@@ -33,7 +36,11 @@ def request_headers(options: Options, encoding: str) -> dict[str, str]:
         "cache-control": "no-cache",
         "user-agent": USER_AGENT,
     }
-    return ours | {name.lower(): value for name, value in options.headers}
+    if authorization is not None:
+        ours["authorization"] = authorization
+    given = [(name.lower(), value) for name, value in options.headers]
+    names = {name for name, _ in given}
+    return [(name, value) for name, value in ours.items() if name not in names] + given
 
 
 class Live:
@@ -47,9 +54,18 @@ class Live:
         self._now = asyncio.get_running_loop().time
         self._started = self._now()
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the server got any of the request."""
+        return self.recording.ended is None or self.recording.ended.how is not End.UNSENT
+
     async def read_head(self) -> Head | None:
         """Wait for the head; None if it does not come."""
         await self._receive(self._now() + self._head_timeout, lambda recording: recording.head is not None)
+        unsent = self._exchange.unsent
+        if self.recording.head is None and self.recording.ended is None and unsent:
+            text = f"{unsent} bytes of the body were not taken within {self._head_timeout:g} s"
+            self.recording.ended = Ended(End.UNTAKEN, text)
         return self.recording.head
 
     async def read(self, seconds: float, enough: Enough = lambda recording: False) -> None:
@@ -83,9 +99,9 @@ class Live:
         """Send the request."""
         try:
             async with asyncio.timeout(self._head_timeout):
-                await self._exchange.send()
+                self.recording.ended = await self._exchange.send()
         except TimeoutError:
-            self.recording.ended = Ended(End.TRUNCATED, "the request was not taken in time")
+            self.recording.ended = Ended(End.UNTAKEN, f"the request was not taken within {self._head_timeout:g} s")
         except OSError as exc:
             self.recording.ended = Ended(End.RESET, exc.strerror or type(exc).__name__)
 
@@ -98,12 +114,13 @@ class Live:
 class Asker:
     """Makes requests to one target after the other, and counts them."""
 
-    def __init__(self, target: Target, options: Options, authorization: str | None) -> None:
+    def __init__(self, target: Target, options: Options, authorization: str | None, secrets: Secrets) -> None:
         self.target = target
         self.sent: list[SentRequest] = []
         self._home = target.origin
         self._options = options
         self._authorization = authorization
+        self._secrets = secrets
         self._contexts: dict[str, SSLContext] = {}
 
     @asynccontextmanager
@@ -120,26 +137,32 @@ class Asker:
         """Make one request, and leave its connection in the end.
 
         `protocol` is what TLS offers first; without TLS `"h2"` is spoken with prior knowledge. Where HTTP/2 is wanted
-        and TLS does not agree, nothing is sent and the recording stays without a head.
+        and TLS does not agree, nothing is sent.
         """
-        connection = await self._connect(protocol, tiny)
+        connection = await self._agree(protocol, tiny)
         if isinstance(connection, Failure):
             yield connection
             return
-        is_http2 = connection.is_http2 if connection.is_tls else protocol == HTTP2
-        exchange_type = Http2Exchange if is_http2 else Http1Exchange
+        exchange_type = Http2Exchange if protocol == HTTP2 else Http1Exchange
         request = self._request(method, encoding, last_event_id)
         exchange = exchange_type(connection, self.target, request)
         live = Live(connection, exchange, Recording(self._options.byte_limit), self._options.head_timeout)
         try:
-            if protocol == HTTP2 and not is_http2:
-                live.recording.ended = Ended(End.COMPLETE, "HTTP/2 is not offered")
-            else:
-                self._count(purpose, request.method, "2" if is_http2 else "1.1")
+            try:
                 await live.send()
+            finally:
+                if live.is_sent:
+                    self._count(purpose, request.method, "2" if protocol == HTTP2 else "1.1")
             yield live
         finally:
             await live.leave()
+
+    async def _agree(self, protocol: str, tiny: bool) -> Connection | Failure:
+        connection = await self._connect(protocol, tiny)
+        if isinstance(connection, Failure) or protocol != HTTP2 or connection.is_http2 or not connection.is_tls:
+            return connection
+        await connection.close()
+        return Failure(FailureKind.VERSION, "HTTP/2 is not offered")
 
     async def _connect(self, protocol: str, tiny: bool) -> Connection | Failure:
         deadline = asyncio.get_running_loop().time() + self._options.head_timeout
@@ -155,16 +178,17 @@ class Asker:
     def _request(self, method: str | None, encoding: str, last_event_id: bytes | None) -> Request:
         # After a redirect to somebody else nothing of the user's goes along: it was given for the first.
         at_home = self.target.origin == self._home
-        headers = request_headers(self._options if at_home else Options(), encoding)
-        if at_home and self._authorization is not None:
-            headers.setdefault("authorization", self._authorization)
+        given, authorization = (self._options, self._authorization) if at_home else (Options(), None)
+        headers = request_headers(given, encoding, authorization)
         if method == "HEAD":
             # Its response has no body to be read to the end: that the server has done with it shows by the close.
-            headers["connection"] = "close"
+            headers.append(("connection", "close"))
         if last_event_id is not None:
-            headers["last-event-id"] = last_event_id.decode("latin-1")
-        body = None if method == "HEAD" else self._options.body
-        return Request(method or self._options.method, tuple(headers.items()), body)
+            headers.append(("last-event-id", last_event_id.decode("latin-1")))
+        body = None if method == "HEAD" else given.body
+        return Request(method or self._options.method, tuple(headers), body)
 
     def _count(self, purpose: str, method: str, http_version: str) -> None:
-        self.sent.append(SentRequest(purpose, method, self.target.shown, http_version))
+        # A redirect may lead to an address that the server made of what it was given.
+        url = self._secrets.shown(self.target.shown, URL_LIMIT)
+        self.sent.append(SentRequest(purpose, method, url, http_version))

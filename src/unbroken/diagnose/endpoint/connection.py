@@ -38,6 +38,8 @@ class FailureKind(StrEnum):
     NETWORK = "network"
     TLS = "tls"
     TIMEOUT = "timeout"
+    VERSION = "version"
+    """The server does not agree to the version of HTTP."""
 
 
 @dataclass(frozen=True, slots=True)

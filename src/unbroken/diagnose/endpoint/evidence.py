@@ -76,7 +76,7 @@ class Evidence:
     reset: Reset | Failure | None = None
     several: list[Recording | Failure] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
-    """Why a probe was not made, by its name."""
+    """Why a probe was not made, or not to its end, by its name."""
 
     @property
     def reading(self) -> Recording:

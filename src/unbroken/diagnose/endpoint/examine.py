@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from unbroken.diagnose.endpoint.asking import Asker
+from unbroken.diagnose.endpoint.asking import URL_LIMIT, Asker
 from unbroken.diagnose.endpoint.checks import CHECKS, Check, Needs
 from unbroken.diagnose.endpoint.evidence import Evidence, is_event_stream
 from unbroken.diagnose.endpoint.options import Options
@@ -25,9 +25,17 @@ _WHY = {
 }
 
 
-def plan(options: Options = DEFAULTS) -> tuple[PlannedRequest, ...]:
-    """Return every request that an examination with these options may make. It makes no other, and may make fewer."""
-    return planned(options)
+def plan(options: Options = DEFAULTS, url: str | None = None) -> tuple[PlannedRequest, ...]:
+    """Return every request that an examination with these options may make. It makes no other, and may make fewer.
+
+    Args:
+        options: What may be done.
+        url: The URL that is to be examined, for the header that a user and a password in it become.
+
+    Raises:
+        ConfigurationError: `url` is none of HTTP or cannot be read.
+    """
+    return planned(options, parse_target(url)[1] if url is not None else None)
 
 
 async def examine(
@@ -36,7 +44,7 @@ async def examine(
     """Examine the event stream at `url` as a careful client would, and say what was found.
 
     It never raises for what the endpoint does: that is a verdict. It makes no
-    request that `plan(options)` does not name, one after the other (`thorough` alone opens
+    request that `plan(options, url)` does not name, one after the other (`thorough` alone opens
     several at once), each within its deadline, and ends after `Options.total_timeout`.
     Credentials, in headers or in the URL, go to the URL's own origin only and are in no result.
     To be called on an asyncio event loop; `asyncio.run(examine(url))` will do.
@@ -51,7 +59,7 @@ async def examine(
     """
     target, authorization = parse_target(url)
     evidence = Evidence(target, options, Secrets(url, options.headers), target)
-    asker = Asker(target, options, authorization)
+    asker = Asker(target, options, authorization, evidence.secrets)
     now = asyncio.get_running_loop().time
     started = now()
     for step, probe in enumerate(PROBES):
@@ -62,9 +70,9 @@ async def examine(
             progress(Progress(step, len(PROBES), probe.summary))
         await _make(probe, asker, evidence, started + options.total_seconds)
     return Examination(
-        url=target.shown,
+        url=evidence.secrets.shown(target.shown, URL_LIMIT),
         verdicts=tuple(_verdicts(evidence)),
-        plan=planned(options),
+        plan=planned(options, authorization),
         requests=tuple(asker.sent),
         seconds=now() - started,
     )

@@ -45,6 +45,10 @@ class End(StrEnum):
     RESET = "reset"
     MALFORMED = "malformed"
     """What came is no HTTP."""
+    UNSENT = "unsent"
+    """This version of HTTP cannot carry the request: nothing of it was sent."""
+    UNTAKEN = "untaken"
+    """The request was not taken in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,12 @@ Arrival = Head | bytes | Ended
 class Exchange(Protocol):
     """One request on one connection, and its response."""
 
-    async def send(self) -> None:
-        """Send the request.
+    @property
+    def unsent(self) -> int:
+        """Bytes of the body that wait for the server to take more; `receive` sends them on."""
+
+    async def send(self) -> Ended | None:
+        """Send the request, or as much as the server takes before it says more; return why it cannot be sent.
 
         Raises:
             OSError: the connection was reset.

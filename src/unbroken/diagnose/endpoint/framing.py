@@ -39,6 +39,8 @@ class Remark:
     offset: int
     """Where the first one's line begins, in bytes from the start of the body."""
     excerpt: bytes
+    is_cut: bool = False
+    """Whether the line goes on after the excerpt, or may."""
     count: int = 1
 
 
@@ -93,7 +95,7 @@ class FramingChecker:
             self._end_line(self._rest[:-1], b"\r")
             self._rest = b""
         elif not self._lines:
-            self._look_for_other_body(self._rest)
+            self._look_for_other_body(self._rest, is_cut=True)
         if Flaw.OTHER_BODY in self.remarks:
             self.remarks = {Flaw.OTHER_BODY: self.remarks[Flaw.OTHER_BODY]}
         else:
@@ -101,7 +103,7 @@ class FramingChecker:
 
     def _judge_rest(self, complete: bool) -> None:
         if complete and self.inside_event:
-            self._note(Flaw.UNENDED, self._rest or self._first)
+            self._note(Flaw.UNENDED, self._rest or self._first, is_cut=bool(self._rest))
         elif not self.events and self._data_lines >= 2:
             self._note(Flaw.NEVER_ENDED, self._first)
         if len(self._ends) > 1:
@@ -109,11 +111,11 @@ class FramingChecker:
         elif self._ends == {b"\r"}:
             self._note(Flaw.LONE_CR, b"")
 
-    def _note(self, flaw: Flaw, line: bytes) -> None:
+    def _note(self, flaw: Flaw, line: bytes, *, is_cut: bool = False) -> None:
         if flaw in self.remarks:
             self.remarks[flaw].count += 1
         else:
-            self.remarks[flaw] = Remark(flaw, self._offset, line[:EXCERPT_BYTES])
+            self.remarks[flaw] = Remark(flaw, self._offset, line[:EXCERPT_BYTES], is_cut or len(line) > EXCERPT_BYTES)
 
     def _begin_block(self) -> None:
         self._names: set[bytes] = set()
@@ -143,9 +145,9 @@ class FramingChecker:
         if not _is_utf8(line) and len(line) < LINE_BYTES - 1:
             self._note(Flaw.INVALID_UTF8, line)
 
-    def _look_for_other_body(self, first_line: bytes) -> None:
+    def _look_for_other_body(self, first_line: bytes, *, is_cut: bool = False) -> None:
         if _OTHER_BODY.match(first_line):
-            self._note(Flaw.OTHER_BODY, first_line)
+            self._note(Flaw.OTHER_BODY, first_line, is_cut=is_cut)
 
     def _end_block(self) -> None:
         if b"data" in self._names:

@@ -30,15 +30,28 @@ class Http1Exchange:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         self._head: Head | None = None
 
-    async def send(self) -> None:
-        """Send the request."""
+    @property
+    def unsent(self) -> int:
+        """Nothing: TCP alone says when to go on."""
+        return 0
+
+    async def send(self) -> Ended | None:
+        """Send the request; return why it cannot be sent."""
+        try:
+            data = self._encoded()
+        except h11.LocalProtocolError as exc:
+            return Ended(End.UNSENT, str(exc))
+        await self._connection.send(data)
+        return None
+
+    def _encoded(self) -> bytes:
         body = self._request.body
         fields = (("host", self._target.authority), *self._request.headers)
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
         if body is not None:
             headers.append((b"content-length", b"%d" % len(body)))
         request = h11.Request(method=self._request.method, target=self._target.path, headers=headers)
-        await self._connection.send(
+        return (
             (self._http.send(request) or b"")
             + (self._http.send(h11.Data(data=body or b"")) or b"")
             + (self._http.send(h11.EndOfMessage()) or b"")

@@ -34,11 +34,26 @@ class Http2Exchange:
         config = h2.config.H2Configuration(client_side=True, header_encoding=None, validate_inbound_headers=False)
         self._http = h2.connection.H2Connection(config)
         self._arrivals: deque[Arrival] = deque()
+        self._body = memoryview(request.body or b"")
+        self._is_body_due = request.body is not None
 
-    async def send(self) -> None:
-        """Send the connection's preface and the request."""
-        self._http.initiate_connection()
-        body = self._request.body
+    @property
+    def unsent(self) -> int:
+        """Bytes of the body for which the server's window has no room yet."""
+        return len(self._body) if self._is_body_due else 0
+
+    async def send(self) -> Ended | None:
+        """Send the connection's preface and the request; return why it cannot be sent."""
+        try:
+            self._http.initiate_connection()
+            self._send_head()
+            self._send_body()
+        except h2.exceptions.ProtocolError as exc:
+            return Ended(End.UNSENT, str(exc) or type(exc).__name__)
+        await self._flush()
+        return None
+
+    def _send_head(self) -> None:
         fields = (
             (":method", self._request.method),
             (":scheme", self._target.scheme),
@@ -47,19 +62,19 @@ class Http2Exchange:
             *self._request.headers,
         )
         headers = [(name.encode(), value.encode("latin-1")) for name, value in fields]
-        self._http.send_headers(STREAM, headers, end_stream=body is None)
-        if body is not None:
-            self._send_body(body)
-        await self._flush()
+        self._http.send_headers(STREAM, headers, end_stream=not self._is_body_due)
 
-    def _send_body(self, body: bytes) -> None:
-        size = self._http.max_outbound_frame_size
-        # Beyond the first window the server would have to open it first: what is left is not sent. The smallest
-        # first window of a real server is 64 KiB, which no request for a stream comes near.
-        body = body[: self._http.local_flow_control_window(STREAM)]
-        for start in range(0, len(body), size):
-            self._http.send_data(STREAM, body[start : start + size])
-        self._http.end_stream(STREAM)
+    def _send_body(self) -> None:
+        """Send what the server's window has room for. A body is never ended before all of it was sent."""
+        while self.unsent and (room := self._room()) > 0:
+            self._http.send_data(STREAM, bytes(self._body[:room]))
+            self._body = self._body[room:]
+        if self._is_body_due and not self._body:
+            self._is_body_due = False
+            self._http.end_stream(STREAM)
+
+    def _room(self) -> int:
+        return min(self._http.local_flow_control_window(STREAM), self._http.max_outbound_frame_size)
 
     async def receive(self) -> Arrival:
         """Return what comes next."""
@@ -68,13 +83,16 @@ class Http2Exchange:
             if not data:
                 return Ended(End.TRUNCATED, "the connection was closed before the end of the stream")
             try:
-                events = self._http.receive_data(data)
+                self._take_all(data)
             except h2.exceptions.ProtocolError as exc:
                 return Ended(End.MALFORMED, str(exc) or type(exc).__name__)
-            for event in events:
-                self._take(event)
             await self._flush()
         return self._arrivals.popleft()
+
+    def _take_all(self, data: bytes) -> None:
+        for event in self._http.receive_data(data):
+            self._take(event)
+        self._send_body()
 
     async def _flush(self) -> None:
         if data := self._http.data_to_send():
@@ -89,11 +107,16 @@ class Http2Exchange:
                     self._arrivals.append(data)
                 self._http.acknowledge_received_data(length, STREAM)
             case h2.events.StreamEnded():
-                self._arrivals.append(Ended(End.COMPLETE))
+                self._end(Ended(End.COMPLETE))
             case h2.events.StreamReset(error_code=code):
-                self._arrivals.append(Ended(End.RESET, f"RST_STREAM, code {code!s}"))
+                self._end(Ended(End.RESET, f"RST_STREAM, code {code!s}"))
             case h2.events.ConnectionTerminated(error_code=code):
-                self._arrivals.append(Ended(End.RESET, f"GOAWAY, code {code!s}"))
+                self._end(Ended(End.RESET, f"GOAWAY, code {code!s}"))
+
+    def _end(self, ended: Ended) -> None:
+        # RFC 9113, 8.1: who has answered in full needs no more of the request.
+        self._is_body_due = False
+        self._arrivals.append(ended)
 
 
 def _head(headers: list[tuple[bytes, bytes]]) -> Head:

@@ -22,6 +22,8 @@ THOROUGH_WATCH: Final = 25.0
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "last-event-id", "accept-encoding"})
+# RFC 9110, 7.6.1 and RFC 9113, 8.2.2: they are about the connection, and HTTP/2 forbids them.
+_HOP_BY_HOP = frozenset({"te", "trailer", "upgrade", "keep-alive", "proxy-connection", "http2-settings"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +32,9 @@ class Options:
 
     Attributes:
         method: The request's method. One other than GET is sent once only, unless `repeat`.
-        headers: Names and values to send along, for instance a credential. They are sent to the
-            URL's own origin only, and their values never appear in a result.
-        body: The request's body.
+        headers: Names and values to send along, for instance a credential; a name may come twice. They are sent to
+            the URL's own origin only, and their values never appear in a result.
+        body: The request's body. It is sent to the URL's own origin only: a redirect to another one is not followed.
         repeat: Whether a request that is no GET may be made more than once.
         thorough: Whether the slow and the rough probes are made too: a reader that stops, a
             half-close, a reset, several connections at once, HEAD. Behind a proxy, HEAD to an endpoint that
@@ -108,8 +110,12 @@ class Options:
 
 def _check_header(name: str, value: str) -> None:
     # The value may be a credential: it is not shown.
-    if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-        raise ConfigurationError(f"the header {name!r} cannot be sent: a name is a token, a value one line of latin-1")
+    if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or value != value.strip(" \t"):
+        raise ConfigurationError(
+            f"the header {name!r} cannot be sent: a name is a token, a value one line of latin-1 without outer spaces"
+        )
+    if name.lower() in _HOP_BY_HOP:
+        raise ConfigurationError(f"the header {name!r} is about one connection, and HTTP/2 forbids it; leave it out")
     if name.lower() in _OURS:
         raise ConfigurationError(f"the header {name!r} is set by the examination itself; leave it out")
 

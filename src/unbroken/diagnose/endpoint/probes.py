@@ -39,6 +39,7 @@ _SENDABLE_ID = re.compile(rb"[\x21-\x7e\x80-\xff]([\x20-\x7e\x80-\xff]{0,1022}[\
 async def read(asker: Asker, evidence: Evidence) -> None:
     """Read the stream as a browser would, through its redirects."""
     for _ in range(MOST_REDIRECTS + 1):
+        evidence.main = None  # if the time is up while the next one connects, the last redirect is not the answer
         async with asker.ask("reading") as live:
             if isinstance(live, Failure):
                 evidence.main = live
@@ -73,6 +74,9 @@ def _redirect(head: Head, evidence: Evidence) -> Target | None:
     following = evidence.target.join(head.get("location") or "")
     if following is None or head.get("location") is None:
         evidence.stopped_at = "it leads to no URL of HTTP"
+        return None
+    if evidence.options.body is not None and following.origin != evidence.first.origin:
+        evidence.stopped_at = "that is another origin, and the body was given for this one"
         return None
     evidence.redirects.append(head.status)
     return following
@@ -250,16 +254,16 @@ def skip_reason(probe: Probe, evidence: Evidence) -> str | None:
     return None
 
 
-def planned(options: Options) -> tuple[PlannedRequest, ...]:
-    """Return every request that these options allow."""
+def planned(options: Options, authorization: str | None) -> tuple[PlannedRequest, ...]:
+    """Return every request that these options, and the credentials of the URL, allow."""
     allowed = (probe for probe in PROBES if refusal(probe, options) is None)
-    return tuple(_planned(probe, options) for probe in allowed)
+    return tuple(_planned(probe, options, authorization) for probe in allowed)
 
 
-def _planned(probe: Probe, options: Options) -> PlannedRequest:
-    headers = request_headers(options, "gzip" if probe.name == "compression" else "identity")
-    given = {name.lower() for name, _ in options.headers} - HARMLESS
-    shown = [(name, MASK if name in given else value) for name, value in headers.items()]
+def _planned(probe: Probe, options: Options, authorization: str | None) -> PlannedRequest:
+    headers = request_headers(options, "gzip" if probe.name == "compression" else "identity", authorization)
+    given = {"authorization", *(name.lower() for name, _ in options.headers)} - HARMLESS
+    shown = [(name, MASK if name in given else value) for name, value in headers]
     if probe.name == "head":
         shown.append(("connection", "close"))
     if probe.name == "reconnection":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -17,8 +18,15 @@ MASK: Final = "***"
 PORTS: Final = {"http": 80, "https": 443}
 HARMLESS: Final = frozenset({"accept", "accept-language", "cache-control", "content-type", "origin", "user-agent"})
 """Headers whose values are no secrets, and stand in every other response."""
+PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
+"""What may stand in a path as it is; `%` because what is quoted stays so."""
 LEAST_SECRET: Final = 3
 """Characters. What is shorter cannot be told from ordinary text, and masking it would spoil every line."""
+
+_QUOTED = re.compile("%[0-9A-F]{2}")
+_SECRET_NAME = re.compile("auth|code|cred|jwt|key|otp|pass|pin|pwd|secret|session|sid|sig|ticket|token", re.IGNORECASE)
+# Up to three words, a small number: `orders`, `text/event-stream`, `8000`. What is random looks otherwise.
+_PLAIN = re.compile(r"[A-Za-z]?[a-z]{0,7}([-_./][a-z]{1,8}){0,2}|\d{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ def parse_target(url: str) -> tuple[Target, str | None]:
             f"a URL of scheme {printable(parts.scheme, 20)!r} cannot be examined: "
             "give one such as https://example.org/events"
         )
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    path = quote(parts.path or "/", safe=PATH_SAFE)
     query = f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~-._[]')}" if parts.query else ""
     target = Target(parts.scheme, host, PORTS[parts.scheme] if port is None else port, path + query)
     return target, _authorization(parts.username, parts.password)
@@ -95,25 +103,34 @@ def _authorization(username: str | None, password: str | None) -> str | None:
 
 
 class Secrets:
-    """Masks what the user gave in headers and URL, wherever a server repeats it."""
+    """Masks what the user gave in headers and URL, wherever a server repeats it.
+
+    Of the URL's query that is all but short plain words and small numbers: they
+    stand in every other response, and no token is one.
+    """
 
     __slots__ = ("_secrets",)
 
     def __init__(self, url: str, headers: Iterable[tuple[str, str]]) -> None:
         given = (value for name, value in headers if name.lower() not in HARMLESS)
         found = {piece for value in given for piece in _pieces(value)} | _of_url(url)
-        forms = {form for secret in found for form in (secret, quote(secret, safe=""), unquote(secret))}
+        forms = {form for secret in found for form in _forms(secret)}
         # The longest first: a secret may be a part of another one.
         self._secrets = sorted((form for form in forms if len(form) >= LEAST_SECRET), key=len, reverse=True)
 
-    def shown(self, text: str | bytes, limit: int = 80) -> str:
+    def shown(self, text: str | bytes, limit: int = 80, *, is_cut: bool = False) -> str:
         """Return what a server sent as a terminal can show it, without any secret."""
-        return printable(self.masked(text if isinstance(text, str) else text.decode(errors="replace")), limit)
+        plain = text if isinstance(text, str) else text.decode(errors="replace")
+        return printable(self.masked(plain, is_cut=is_cut), limit)
 
-    def masked(self, text: str) -> str:
-        """Return the text without any secret, and without one that it is cut in."""
+    def masked(self, text: str, *, is_cut: bool = False) -> str:
+        """Return the text without any secret; if it is the beginning of a longer one, without one it was cut in too."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
+        # Of a whole text this would take away what only begins alike.
+        return self._without_half(text) if is_cut else text
+
+    def _without_half(self, text: str) -> str:
         for secret in self._secrets:
             cut = next((end for end in range(len(secret) - 1, LEAST_SECRET - 1, -1) if text.endswith(secret[:end])), 0)
             text = text[: len(text) - cut] + MASK if cut else text
@@ -126,8 +143,20 @@ def _pieces(value: str) -> set[str]:
     return {value, *words[1:], *(word.partition("=")[2] for word in words)} if words else set()
 
 
+def _is_plain(name: str, value: str) -> bool:
+    """Whether a pair of the query has neither the name nor the look of a secret."""
+    return not (value and _SECRET_NAME.search(name)) and _PLAIN.fullmatch(unquote(value or name)) is not None
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it is, and as URLs write it."""
+    quoted = {quote(secret, safe=""), quote(secret, safe=PATH_SAFE)}
+    return {secret, unquote(secret), *quoted, *(_QUOTED.sub(lambda byte: byte[0].lower(), form) for form in quoted)}
+
+
 def _of_url(url: str) -> set[str]:
     parts = urlsplit(url)
-    values = {pair.partition("=")[2] or pair for pair in parts.query.split("&")}
+    pairs = (pair.partition("=") for pair in parts.query.split("&"))
+    values = {value or name for name, _, value in pairs if not _is_plain(name, value)}
     basic = _authorization(parts.username, parts.password)
     return values | {parts.username or "", parts.password or ""} | (_pieces(basic) if basic else set())

@@ -50,7 +50,10 @@ class PlannedRequest:
     purpose: str
     method: str
     headers: tuple[tuple[str, str], ...]
-    """All but those that a connection needs anyway (Host, Content-Length); values that you gave are masked."""
+    """All but those that a connection needs anyway (Host, Content-Length); values that you gave are masked.
+
+    To another origin, behind a redirect, none that you gave are sent.
+    """
     at_most: int
     """How many of it."""
 
@@ -62,6 +65,7 @@ class SentRequest:
     purpose: str
     method: str
     url: str
+    """As in `Examination`; what a redirect made of something that you gave is masked too."""
     http_version: str
 
 
@@ -80,7 +84,10 @@ class Examination:
     """An endpoint as it was found."""
 
     url: str
-    """Without credentials, and with the values of its query masked."""
+    """Without a user and a password, and with the values of its query masked.
+
+    The user and the password are sent as Basic authentication: `plan` has a masked `authorization` for them.
+    """
     verdicts: tuple[Verdict, ...]
     """In the order of `CHECKS`, with at least one for each."""
     plan: tuple[PlannedRequest, ...]

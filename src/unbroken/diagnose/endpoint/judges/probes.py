@@ -106,7 +106,7 @@ def _held_by_head(saw: str) -> Judgement:
 def judge_slow_reader(evidence: Evidence) -> Judgements:
     """What becomes of a reader that stops for a while."""
     slow = evidence.slow
-    if not isinstance(slow, SlowRead) or slow.recording.head is None:
+    if "slow-reader" in evidence.skipped or not isinstance(slow, SlowRead) or slow.recording.head is None:
         yield _without(slow, evidence, "slow-reader")
         return
     came = slow.recording.received - slow.before
@@ -121,8 +121,14 @@ def judge_slow_reader(evidence: Evidence) -> Judgements:
         )
     elif came:
         yield passed(f"{pause}; {size(came)} came afterwards")
-    elif evidence.main and isinstance(evidence.main, Recording) and not evidence.main.pieces:
+    elif not evidence.reading.pieces:
         yield skipped(f"{pause}; the stream says nothing, so nothing can be told")
+    elif (silence := evidence.reading.longest_silence) >= (slow.paused + evidence.patience) / 2:
+        # Half of it already: no stream is silent for the same time twice.
+        yield skipped(
+            f"{pause}; nothing came afterwards, and nothing can be told by it: "
+            f"the stream was silent for {seconds(silence)} before too"
+        )
     else:
         yield warned(
             f"{pause}; nothing came afterwards",
@@ -135,7 +141,7 @@ def judge_slow_reader(evidence: Evidence) -> Judgements:
 def _without(found: object, evidence: Evidence, probe: str) -> Judgement:
     if probe in evidence.skipped:
         return skipped(evidence.skipped[probe])
-    text = found.text if isinstance(found, Failure) else "no response"
+    text = evidence.secrets.shown(found.text) if isinstance(found, Failure) else "no response"
     return warned(
         f"{text}, on a further connection",
         "The endpoint served one stream, and not the next.",
@@ -147,7 +153,7 @@ def _without(found: object, evidence: Evidence, probe: str) -> Judgement:
 def judge_half_close(evidence: Evidence) -> Judgements:
     """What becomes of a client that closes its half and reads on."""
     recording = evidence.half_closed
-    if not isinstance(recording, Recording) or recording.head is None:
+    if "half-close" in evidence.skipped or not isinstance(recording, Recording) or recording.head is None:
         yield _without(recording, evidence, "half-close")
     elif recording.ended is None:
         yield noted(

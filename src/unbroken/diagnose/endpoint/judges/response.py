@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from unbroken.diagnose.endpoint.connection import Failure
+from unbroken.diagnose.endpoint.connection import Failure, FailureKind
 from unbroken.diagnose.endpoint.evidence import BODY_STARTS, Evidence, media_type
 from unbroken.diagnose.endpoint.exchange import End, Head
 from unbroken.diagnose.endpoint.judges.judgement import (
@@ -42,9 +42,16 @@ _MAX_AGE = re.compile(r"(?:s-maxage|max-age)=0*[1-9]")
 def judge_connect(evidence: Evidence) -> Judgements:
     """Whether there is a connection at all."""
     main = evidence.main
-    if isinstance(main, Failure):
+    if main is None:
         yield failed(
-            f"{main.kind}: {main.text}",
+            f"no connection{_way(evidence)} yet when the time was up: {evidence.options.total_seconds:g} s",
+            "Nothing was seen of the endpoint.",
+            "unreachable",
+            "see whether it answers at all; with more time (`total_timeout`) it is told what takes so long",
+        )
+    elif isinstance(main, Failure):
+        yield failed(
+            f"{main.kind}: {evidence.secrets.shown(main.text)}",
             "No client reaches the endpoint.",
             "unreachable",
             "see that the server runs, on this host and port, with this scheme",
@@ -75,13 +82,13 @@ def judge_status(evidence: Evidence) -> Judgements:
 
 def _no_head(main: Recording, evidence: Evidence) -> Judgement:
     if main.ended is None:
+        return _out_of_time(main, evidence) if "reading" in evidence.skipped else _no_response(main)
+    if main.ended.how in (End.UNSENT, End.UNTAKEN):
         return failed(
-            f"no response within {seconds(main.left_at)}",
-            "The endpoint keeps its headers until its first event, something blocks its event loop, or a hop collects "
-            "what it sends. Hops give up what does not answer.",
-            "proxy-buffering",
-            "ask the application's own port: if that answers at once, it is the hop; send the headers before the "
-            "first event, and a heartbeat while there is none",
+            evidence.secrets.shown(main.ended.text),
+            "The endpoint got no whole request.",
+            None,
+            "see what the server expects as method, headers and body, and whether it reads the body",
         )
     no_http = f"what came is no HTTP: {evidence.secrets.shown(main.ended.text)}"
     return failed(
@@ -91,6 +98,26 @@ def _no_head(main: Recording, evidence: Evidence) -> Judgement:
         "What listens there speaks no HTTP, or fails before it answers.",
         "unreachable",
         "see that the scheme and the port belong together, and look into the server's log",
+    )
+
+
+def _out_of_time(main: Recording, evidence: Evidence) -> Judgement:
+    return failed(
+        f"no response within {seconds(main.left_at)}{_way(evidence)}, and then {evidence.skipped['reading']}",
+        "It may still answer: the examination ended before a client would have given up.",
+        None,
+        "ask for the address that the redirects lead to, or give more time (`total_timeout`)",
+    )
+
+
+def _no_response(main: Recording) -> Judgement:
+    return failed(
+        f"no response within {seconds(main.left_at)}",
+        "The endpoint keeps its headers until its first event, something blocks its event loop, or a hop collects "
+        "what it sends. Hops give up what does not answer.",
+        "proxy-buffering",
+        "ask the application's own port: if that answers at once, it is the hop; send the headers before the "
+        "first event, and a heartbeat while there is none",
     )
 
 
@@ -289,23 +316,34 @@ def judge_http_versions(evidence: Evidence) -> Judgements:
     if isinstance(evidence.http2, Recording) and evidence.http2.head:
         way = "by ALPN" if evidence.target.scheme == "https" else "with prior knowledge"
         status = evidence.http2.head.status
-        yield passed(f"{one}, HTTP/2 {way}{three}") if status == 200 else _refused(status)
+        yield passed(f"{one}, HTTP/2 {way}{three}") if status == 200 else _refused(f"status {status}")
     elif evidence.target.scheme == "http":
         yield passed(f"{one}; browsers speak HTTP/2 by TLS only")
     elif "http2" in evidence.skipped:
         yield skipped(f"{one}{three}; HTTP/2: {evidence.skipped['http2']}")
     else:
-        yield noted(
+        yield _without_http2(evidence, one, three)
+
+
+def _without_http2(evidence: Evidence, one: str, three: str) -> Judgement:
+    seen = evidence.http2
+    if isinstance(seen, Failure) and seen.kind is FailureKind.VERSION:
+        return noted(
             f"{one} only{three}",
             "Browsers open at most six such connections to a host, over all tabs; each stream takes one.",
             None,
             "offer HTTP/2 in the server or in the proxy before it",
         )
+    if isinstance(seen, Failure):
+        return skipped(f"{one}{three}; HTTP/2: {evidence.secrets.shown(seen.text)}")
+    if seen is not None and seen.ended and seen.ended.how in (End.UNSENT, End.UNTAKEN):
+        return skipped(f"{one}{three}; HTTP/2: {evidence.secrets.shown(seen.ended.text)}")
+    return _refused("no response")
 
 
-def _refused(status: int) -> Judgement:
+def _refused(got: str) -> Judgement:
     return warned(
-        f"status {status} by HTTP/2, 200 by HTTP/1.1",
+        f"{got} by HTTP/2, 200 by HTTP/1.1",
         "Browsers take HTTP/2 where it is offered, and get no stream.",
         "not-an-event-stream",
         "see what the HTTP/2 side of the server or proxy does otherwise",

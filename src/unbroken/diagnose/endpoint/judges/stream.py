@@ -47,7 +47,7 @@ def judge_framing(evidence: Evidence) -> Judgements:
 def _flaw(remark: Remark, evidence: Evidence) -> Judgement:
     info = FLAWS[remark.flaw]
     times = f", {remark.count} times" if remark.count > 1 else ""
-    line = f": {evidence.secrets.shown(remark.excerpt)}" if remark.excerpt else ""
+    line = f": {evidence.secrets.shown(remark.excerpt, is_cut=remark.is_cut)}" if remark.excerpt else ""
     return Judgement(
         info.outcome, f"{remark.flaw}, at byte {remark.offset}{times}{line}", info.means, info.cause, info.fix
     )
@@ -115,7 +115,9 @@ def judge_retry(evidence: Evidence) -> Judgements:
 def judge_resume(evidence: Evidence) -> Judgements:
     """Whether a client that comes back gets what it missed."""
     again, asked = evidence.reconnected, evidence.asked_after
-    if asked is None:
+    if asked is not None and "reconnection" in evidence.skipped:
+        yield skipped(evidence.skipped["reconnection"])
+    elif asked is None:
         yield skipped("the stream sends no ids that could be sent back")
     elif isinstance(again, Failure) or again is None or again.head is None:
         yield warned("no answer to a reconnection", "Clients that lost their stream do not get a new one.")

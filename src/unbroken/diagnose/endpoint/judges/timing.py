@@ -77,30 +77,29 @@ def judge_buffering(evidence: Evidence) -> Judgements:
     main = evidence.reading
     found = bursts(main)
     hop = _visible_hop(evidence)
-    if proof := held_back(main, found):
-        yield _held_back(proof)
-    elif blocks := cut_blocks(found):
+    if blocks := cut_blocks(found):
         yield failed(
             f"{blocks.count} blocks of about {size(blocks.size)} that end within an event, with quiet after each",
             "A hop or a middleware fills a buffer and passes it on when it is full: events come late, and in heaps.",
             "proxy-buffering",
             COMPARE,
         )
+    elif together := held_back(main, found):
+        yield _held_back(together, hop)
     elif burst := all_at_the_end(main, found):
         yield _late(burst, hop)
     elif not found and main.ended is None:
-        yield _nothing(main, hop)
+        yield _nothing(main, hop, evidence.options.heartbeat_within)
     else:
         yield passed(f"{counted(len(main.events), 'event')} in {counted(len(main.pieces), 'piece')}")
 
 
-def _held_back(proof: HeldBack) -> Judgement:
-    return failed(
-        f"{proof.events} events came at once whose own times are {seconds(proof.spread)} apart",
-        "A hop or a middleware collects events, and passes them on late.",
-        "proxy-buffering",
-        COMPARE,
-    )
+def _held_back(together: HeldBack, hop: str) -> Judgement:
+    saw = f"{together.events} events came at once whose own times are {seconds(together.spread)} apart"
+    means = "Events come late: the source polls, or a hop collects them."
+    if not hop:
+        return noted(saw, means, "proxy-buffering", COMPARE)
+    return warned(f"{saw}, through {hop}", means, "proxy-buffering", COMPARE)
 
 
 def _late(burst: Burst, hop: str) -> Judgement:
@@ -110,9 +109,10 @@ def _late(burst: Burst, hop: str) -> Judgement:
     return warned(f"{saw}, through {hop}", "That is how a buffering hop looks.", "proxy-buffering", COMPARE)
 
 
-def _nothing(main: Recording, hop: str) -> Judgement:
+def _nothing(main: Recording, hop: str, heartbeat_within: float) -> Judgement:
     saw = f"no byte of the body in {seconds(main.left_at)}"
-    if not hop:
+    # A source that heeds its heartbeat may have had nothing to send until then.
+    if not hop or main.last_silence < heartbeat_within:
         return skipped(f"{saw}: nothing to judge by")
     means = "The source is silent, without a heartbeat, or the hop holds back what it sends."
     return warned(f"{saw}, through {hop}", means, "proxy-buffering", COMPARE)
