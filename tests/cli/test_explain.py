@@ -47,6 +47,16 @@ def test_a_cause_with_its_place_and_its_fix(log: Path) -> None:
     assert lines[-1].startswith("1 finding in 2 lines: ")
 
 
+def test_what_is_not_certain_is_said_so(log: Path) -> None:
+    """Durations alone do not tell what ends streams: the title and the line say that."""
+    line = '192.0.2.1 - - [20/Nov/2026:10:{0:02}:00 +0000] "GET /events HTTP/1.1" 200 12{0:02}0 "-" "curl" 60.0{0:02}\n'
+    log.write_text("".join(line.format(minute) for minute in range(40)))
+    done = run(log.name)
+    first, second = done.stdout.splitlines()[:2]
+    assert first.startswith(f"Perhaps: {find_cause('idle-timeout').title}")
+    assert "all end after 60 s, not certain by what: " in second
+
+
 def test_nothing_found(log: Path) -> None:
     """It is said, with how much was read; exit code 0."""
     log.write_text(QUIET)

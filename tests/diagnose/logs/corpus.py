@@ -6,6 +6,7 @@ import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unbroken.diagnose.logs import Explanation, explain
 
@@ -23,6 +24,13 @@ class Excerpt:
 
     name: str
     findings: Counter[Key]
+    """What is so, and is found."""
+    missed: Counter[Key]
+    """What is so, and is not found: nothing in the log tells."""
+    wrong: Counter[Key]
+    """What is found, and is not so."""
+    uncertain: frozenset[Key]
+    """Of what is found that of which the log shows too little to be sure."""
     unrelated: int
 
     @property
@@ -43,11 +51,26 @@ def _excerpts() -> tuple[Excerpt, ...]:
     return tuple(
         Excerpt(
             name,
-            Counter({(finding["cause"], finding.get("route")): finding["count"] for finding in table["findings"]}),
+            _counted(table["findings"]),
+            _counted(table.get("missed", [])),
+            _counted(table.get("wrong", [])),
+            frozenset(_key(finding) for finding in _found(table) if not finding.get("certain", True)),
             table["unrelated"],
         )
         for name, table in tables.items()
     )
+
+
+def _found(table: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*table["findings"], *table.get("wrong", [])]
+
+
+def _counted(findings: list[dict[str, Any]]) -> Counter[Key]:
+    return Counter({_key(finding): finding["count"] for finding in findings})
+
+
+def _key(finding: dict[str, Any]) -> Key:
+    return finding["cause"], finding.get("route")
 
 
 EXCERPTS = _excerpts()

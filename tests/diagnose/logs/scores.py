@@ -34,7 +34,7 @@ def scores() -> list[Score]:
     """Measure each cause over the whole corpus, the last entry being all together."""
     right, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
     for excerpt in EXCERPTS:
-        expected, found = set(excerpt.findings), set(shown(excerpt.explain()))
+        expected, found = {*excerpt.findings, *excerpt.missed}, set(shown(excerpt.explain()))
         right.update(cause for cause, _ in expected & found)
         missed.update(cause for cause, _ in expected - found)
         wrong.update(cause for cause, _ in found - expected)
@@ -46,7 +46,7 @@ def scores() -> list[Score]:
 def table() -> str:
     """Return the scores as a Markdown table."""
     head = [
-        f"{len(EXCERPTS)} excerpts, {sum(not excerpt.findings for excerpt in EXCERPTS)} of them with nothing to find.",
+        f"{len(EXCERPTS)} excerpts, {sum(not (one.findings or one.missed) for one in EXCERPTS)} with nothing to find.",
         "",
     ]
     rows = [

@@ -8,7 +8,8 @@ from tests.diagnose.logs.corpus import EXCERPTS
 from unbroken.diagnose.causes import CATALOGUE
 from unbroken.diagnose.logs.lines import parse_line
 from unbroken.diagnose.logs.screen import ANCHORS
-from unbroken.diagnose.logs.signatures import LINES, RAISED, SIGNATURES, Signature
+from unbroken.diagnose.logs.signature import Signature
+from unbroken.diagnose.logs.signatures import LINES, RAISED, SIGNATURES
 from unbroken.diagnose.logs.tracebacks import BOX_PREFIX
 from unbroken.diagnose.logs.tracebacks import RAISED as EXCEPTION
 

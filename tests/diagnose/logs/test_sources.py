@@ -37,6 +37,17 @@ def test_packed_logs_are_known_by_their_first_bytes(tmp_path: Path, pack: Callab
     assert explanation.sources == (str(path),)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path, encoding: str) -> None:
+    """A log that PowerShell redirected into a file shows what it shows in UTF-8, packed or not."""
+    data = SAMPLE.decode().encode(encoding)
+    for name, content in (("a.log", data), ("a.log.gz", gzip.compress(data))):
+        (tmp_path / name).write_bytes(content)
+        explanation = explain([tmp_path / name])
+        assert shown(explanation) == FOUND
+        assert explanation.lines == SAMPLE.count(b"\n")
+
+
 def test_zstd_is_read_or_refused_with_the_way_out(tmp_path: Path) -> None:
     """Where this Python cannot read zstd, the error says from which on, and what to do."""
     path = tmp_path / "a.zst"
@@ -130,6 +141,7 @@ def test_an_explanation_is_plain_data() -> None:
     plain = json.loads(json.dumps(explanation.as_dict()))
     (finding,) = plain["findings"]
     assert finding["cause"] == "idle-timeout"
+    assert finding["certain"] is True
     assert finding["first"] == "2026-11-22T12:00:03+00:00"
     assert finding["last"] == "2026-11-22T12:04:03+00:00"
     assert finding["evidence"][0]["line"] == 1

@@ -123,15 +123,19 @@ def _found(explanation: Explanation) -> list[Cause]:
 
 def _print_text(out: Console, explanation: Explanation) -> None:
     for cause in _found(explanation):
-        out.print(
-            Text.assemble((cause.title, "bold"), f"  ({cause.id}, ", (cause.severity, COLOURS[cause.severity]), ")")
-        )
+        severity = (cause.severity, COLOURS[cause.severity])
+        out.print(Text.assemble((_title(cause, explanation), "bold"), f"  ({cause.id}, ", severity, ")"))
         for finding in explanation.findings:
             if finding.cause == cause.id:
                 _print_finding(out, finding)
         out.print(Text(paragraph(out, f"Fix: {cause.fix}")))
         out.print(Text(f"  More: unbroken explain {cause.id}\n", "dim"))
     out.print(Text(_summary(explanation)))
+
+
+def _title(cause: Cause, explanation: Explanation) -> str:
+    certain = any(finding.certain for finding in explanation.findings if finding.cause == cause.id)
+    return cause.title if certain else f"Perhaps: {cause.title}"
 
 
 def _print_finding(out: Console, finding: LogFinding) -> None:
@@ -148,9 +152,11 @@ def _headline(finding: LogFinding) -> str:
         first, last = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (finding.first, finding.last))
         parts.append(f"at {first} UTC" if first == last else f"from {first} to {last} UTC")
     if finding.seconds is not None:
-        parts.append(f"cut after {finding.seconds:.3g} s")
+        parts.append(
+            f"cut after {finding.seconds:.3g} s" if finding.certain else f"all end after {finding.seconds:.3g} s"
+        )
     if finding.likely:
-        parts.append(f"likely {finding.likely}")
+        parts.append(f"likely {finding.likely}" if finding.certain else f"not certain by what: {finding.likely}")
     return ", ".join(parts)
 
 
@@ -168,7 +174,7 @@ def markdown(explanation: Explanation) -> str:
     """Return an explanation as a Markdown document."""
     lines = ["# What the logs show", ""]
     for cause in _found(explanation):
-        lines += [f"## {cause.title}", "", f"`{cause.id}`, {cause.severity}", ""]
+        lines += [f"## {_title(cause, explanation)}", "", f"`{cause.id}`, {cause.severity}", ""]
         for finding in explanation.findings:
             if finding.cause == cause.id:
                 lines += [f"- {code_span(_headline(finding))}", "", *_quoted(finding), ""]

@@ -20,8 +20,9 @@ def explain(sources: Iterable[Source], *, progress: Callable[[int], object] | No
     Reads what uvicorn, gunicorn, hypercorn, granian, daphne, nginx, HAProxy, Envoy,
     Caddy, Heroku's router and unbroken write, as text or as JSON lines, also behind
     the prefixes of containers, journald and syslog, and packed by gzip, bz2 or xz (by
-    zstd from Python 3.14 on). The same exceptions in code that streams nothing are
-    counted as `unrelated`, and are no findings.
+    zstd from Python 3.14 on), in UTF-8 or what a byte order mark says. The same
+    exceptions in code that streams nothing are counted as `unrelated`, and are no
+    findings.
 
     The logs are streamed: memory does not grow with their size. What a bound leaves
     out (a line's bytes beyond 64 KiB, a traceback's lines beyond 2000, groups of

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from unbroken.diagnose.logs.modules import Owner
-from unbroken.diagnose.logs.signatures import RAISED, Needs, Seen, Signature
+from unbroken.diagnose.logs.signature import Needs, Seen, Signature
+from unbroken.diagnose.logs.signatures import RAISED
 from unbroken.diagnose.logs.tracebacks import Raised, Traceback
 
 __all__ = ["Judgement", "judge"]
@@ -31,7 +32,9 @@ class Judgement:
 
     cause: str | None = None
     streams: bool = False
-    """Its request was a stream."""
+    """Its request was an event stream, surely."""
+    needs: Needs = Needs.NOTHING
+    """What must be known of its route, so that it is about one."""
     unrelated: bool = False
     """It has a sign of a stream's end, and is about none."""
 
@@ -48,19 +51,28 @@ def judge(traceback: Traceback, before: tuple[str, ...], *, on_stream: bool, sto
     if before and CLEANUP.search(before[-1]):
         return Judgement(streams=True)  # the line itself is the finding
     said = "\n".join(before)
-    streams = traceback.streams
-    if cause := _by_signature(traceback, said, streams or on_stream):
-        return Judgement(cause, streams)
+    sure = traceback.streams or on_stream
+    needs = Needs.NOTHING if sure or not traceback.responds else Needs.NAME
+    if signature := _signature(traceback, said, sure or traceback.responds):
+        return Judgement(
+            signature.cause, traceback.streams, needs if signature.needs is Needs.STREAM else Needs.NOTHING
+        )
     if _is_cancelled(traceback):
-        stopped = HYPERCORNS_END in said or (streams and stopping)
-        return Judgement("shutdown-hangs" if stopped else None, streams)
-    if streams:
-        return Judgement(_of_bare_group(traceback) or "producer-failed", streams=True)
+        return _of_cancelled(traceback, said, stopping, needs)
+    if traceback.responds:
+        return Judgement(_of_bare_group(traceback) or "producer-failed", traceback.streams, needs)
     return Judgement(unrelated=any(LOOK_ALIKES.match(raised.text) for raised in traceback.raised))
 
 
-def _by_signature(traceback: Traceback, said: str, streams: bool) -> str | None:
-    return next((one.cause for one in RAISED if _shows(one, traceback, said, streams)), None)
+def _of_cancelled(traceback: Traceback, said: str, stopping: bool, needs: Needs) -> Judgement:
+    if HYPERCORNS_END in said:
+        # So ends every connection that is open when it stops: a WebSocket's too.
+        return Judgement("shutdown-hangs", needs=Needs.STREAM)
+    return Judgement("shutdown-hangs" if traceback.responds and stopping else None, traceback.streams, needs)
+
+
+def _signature(traceback: Traceback, said: str, streams: bool) -> Signature | None:
+    return next((one for one in RAISED if _shows(one, traceback, said, streams)), None)
 
 
 def _shows(signature: Signature, traceback: Traceback, said: str, streams: bool) -> bool:
@@ -70,7 +82,7 @@ def _shows(signature: Signature, traceback: Traceback, said: str, streams: bool)
         return False
     if signature.seen is Seen.BY_CLIENT:
         # A producer that reads another stream and fails is this stream's failure.
-        return traceback.reads_stream and not traceback.streams
+        return traceback.reads_stream and not traceback.responds
     return signature.needs is Needs.NOTHING or streams or _closes_own_generator(traceback, said)
 
 

@@ -14,15 +14,18 @@ from unbroken.diagnose.logs.times import time_in, time_of_number
 __all__ = ["Line", "dated", "parse_line"]
 
 ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
-STAMP: Final = r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?"
+STAMP: Final = r"\d{4}-\d\d-\d\d[T ][\d:.,]{1,30}(?:Z|[+-]\d\d:?\d\d)?"
+SYSLOG: Final = r"[A-Z][a-z]{2}\s+\d{1,2} [\d:]{8}"
+LEVEL: Final = r"(?i:TRACE|DEBUG|INFO|NOTICE|SUCCESS|WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
+"""What stands before a bar in a log's own format, and names no container."""
 
 PREFIXES: Final = (
-    re.compile(r"(?P<worker>\[pod/[^\]\s]+\]) "),  # kubectl logs --prefix
-    re.compile(r"(?P<worker>[A-Za-z0-9][\w.-]*)\s*\| "),  # docker compose logs
-    re.compile(rf"(?P<time>{STAMP}) (?P<worker>stdout|stderr) (?P<partial>[FP]) "),  # CRI
-    re.compile(rf"(?P<time>{STAMP}|[A-Z][a-z]{{2}}\s+\d+ [\d:]{{8}}) (?:\S+ )?(?P<worker>[\w./@-]+\[[\w.]+\]): "),
-    re.compile(rf"(?P<time>{STAMP}) (?P<worker>\S+/\S+/[0-9a-f-]{{8,}}) "),  # aws logs tail
-    re.compile(r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) "),  # docker logs -t, kubectl --timestamps
+    re.compile(r"^(?P<worker>\[pod/[^\]\s]{1,300}\]) "),  # kubectl logs --prefix
+    re.compile(rf"^(?!{LEVEL}\s*\|)(?P<worker>[A-Za-z0-9][\w.-]{{0,200}})\s*\| "),  # docker compose logs
+    re.compile(rf"^(?P<time>{STAMP}) (?P<worker>stdout|stderr) (?P<partial>[FP]) "),  # CRI
+    re.compile(rf"^(?P<time>{STAMP}|{SYSLOG}) (?:\S{{1,300}} )?(?P<worker>[\w./@-]{{1,200}}\[[\w.]{{1,50}}\]): "),
+    re.compile(rf"^(?P<time>{STAMP}) (?P<worker>[^\s/]{{1,200}}/[^\s/]{{1,200}}/[0-9a-f-]{{8,64}}) "),  # aws logs tail
+    re.compile(r"^(?P<time>\d{4}-\d\d-\d\dT[\d:.]{1,30}(?:Z|[+-]\d\d:\d\d)) "),  # docker logs -t, kubectl --timestamps
 )
 """What stands before the program's own words, the outermost first; `worker` tells who speaks."""
 DEPTH: Final = 4

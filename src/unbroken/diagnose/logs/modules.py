@@ -9,23 +9,24 @@ from typing import Final
 
 from unbroken.observe.log_filter import PASSING_ON, PLUMBING, SERVERS, STREAMING, STREAMING_FUNCTIONS
 
-__all__ = ["APPLICATION", "Owner", "is_client_streaming", "is_streaming", "module_of", "owner_of"]
+__all__ = ["APPLICATION", "Owner", "is_client_streaming", "is_responding", "is_streaming", "module_of", "owner_of"]
 
 APPLICATION: Final = ""
 """The module's name of code that lies neither in a library nor in Python."""
 
-LIBRARY_PATH: Final = re.compile(r"(?:site|dist)-packages[/\\](.+?)\.(?:pyx?|pyc)$")
+LIBRARY_PATH: Final = re.compile(r"(?:site|dist)-packages[/\\](.{1,300}?)\.(?:pyx?|pyc)$")
 PYTHON_PATH: Final = re.compile(
-    r"lib(?:64)?[/\\]python3\.\d+[/\\](?!site-|dist-)(.+?)\.py$|[/\\]Lib[/\\](?!site-)(.+?)\.py$"
+    r"lib(?:64)?[/\\]python3\.\d+[/\\](?!site-|dist-)(.{1,300}?)\.py$|[/\\]Lib[/\\](?!site-)(.{1,300}?)\.py$"
 )
-OURS: Final = re.compile(r"[/\\](unbroken[/\\](?:stream|servers|compat|observe|wire|diagnose)[/\\].+?)\.py$")
+OURS: Final = re.compile(r"[/\\](unbroken[/\\](?:stream|servers|compat|observe|wire|diagnose)[/\\].{1,300}?)\.py$")
 
 PROTOCOLS: Final = frozenset({"h11", "h2", "httptools", "zttp", "wsproto", "hpack"})
 """Libraries that raise on behalf of the server that uses them."""
 
 AIOHTTP_SERVER: Final = ("aiohttp.web_response", "aiohttp.web_protocol", "aiohttp.http_writer", "aiohttp_sse")
 OTHER_STREAMING: Final = ("aiohttp_sse", "django_eventstream", "litestar.response.sse")
-OTHER_FUNCTIONS: Final = frozenset({("aiohttp.web_response", "write")})
+RESPONDING: Final = frozenset({("starlette.responses", "stream_response"), ("aiohttp.web_response", "write")})
+"""They send whatever comes in pieces, events or a file."""
 
 CLIENT_STREAMING: Final = (
     "httpx_sse", "httpx2._sse", "sseclient", "aiohttp_sse_client", "requests_sse", "ld_eventsource", "aiosseclient",
@@ -75,10 +76,15 @@ def owner_of(modules: list[str]) -> Owner:
 
 @lru_cache(maxsize=4096)
 def is_streaming(module: str, function: str) -> bool:
-    """Say whether this function sends a stream."""
-    name = function.rpartition(".")[2]
-    pair = (module, name)
-    return pair in STREAMING_FUNCTIONS or pair in OTHER_FUNCTIONS or _within(module, (*STREAMING, *OTHER_STREAMING))
+    """Say whether this function sends event streams, and nothing else."""
+    pair = (module, function.rpartition(".")[2])
+    return pair in STREAMING_FUNCTIONS - RESPONDING or _within(module, (*STREAMING, *OTHER_STREAMING))
+
+
+@lru_cache(maxsize=4096)
+def is_responding(module: str, function: str) -> bool:
+    """Say whether this function sends a response piece by piece, whatever it is."""
+    return (module, function.rpartition(".")[2]) in RESPONDING or is_streaming(module, function)
 
 
 def is_client_streaming(module: str, function: str) -> bool:

@@ -8,8 +8,10 @@ from typing import Final
 from unbroken.diagnose.logs.groups import Groups, Sight
 from unbroken.diagnose.logs.lines import Line
 from unbroken.diagnose.logs.records import Told, record_in, told_in
+from unbroken.diagnose.logs.requests import SWITCHED
 from unbroken.diagnose.logs.routes import Access, access_in, looks_like_stream, route_in, speaks_of_stream
 from unbroken.diagnose.logs.screen import ROUTE_ANCHORS, WORDS
+from unbroken.diagnose.logs.signature import Needs, Signature
 from unbroken.diagnose.logs.signatures import (
     CONNECTIONS_OPEN,
     LINES,
@@ -19,8 +21,6 @@ from unbroken.diagnose.logs.signatures import (
     TRANSPORT_ERROR,
     WITHOUT_COMPLETING,
     WORKER_KILLED,
-    Needs,
-    Signature,
 )
 from unbroken.diagnose.logs.totals import Totals
 from unbroken.diagnose.logs.walls import End, Walls
@@ -29,10 +29,13 @@ from unbroken.errors import CloseReason
 
 __all__ = ["Plain"]
 
-PROCESS: Final = re.compile(r"^\[[^\]]*\] \[(\d+)\] \[")
+PROCESS: Final = re.compile(r"^\[[^\]]*\] \[(\d{1,10})\] \[")
 """Who speaks, in gunicorn's and hypercorn's lines."""
-VICTIM: Final = re.compile(r"\(pid:(\d+)\)")
+VICTIM: Final = re.compile(r"\(pid:(\d{1,10})\)")
 SYNCHRONOUS: Final = re.compile(r"Using worker: (?:sync|gthread|gevent|eventlet|tornado)\b")
+SERVER: Final = re.compile(r"\bASGI\b| server process \[|(?:Uvicorn|\]) [Rr]unning on http")
+"""What an ASGI server says of itself, and no other."""
+WEBSOCKET: Final = re.compile(r"\bstatus=101\b|\bWebSocket")
 PROCESSES: Final = 1000
 FLOODING: Final = (SEND_WARNING, TRANSPORT_ERROR)
 SHORTEST: Final = 3.0
@@ -46,6 +49,8 @@ class Plain:
 
     def __init__(self, groups: Groups, walls: Walls, totals: Totals) -> None:
         self._groups, self._walls, self._totals = groups, walls, totals
+        self.is_server = False
+        """The log is an ASGI server's, or of its application."""
 
     def read(self, worker: Worker, line: Line, sight: Sight) -> bool:
         """Take note of what `line` says, and return whether it is a warning that may come in floods."""
@@ -55,6 +60,7 @@ class Plain:
             return False
         # Most lines are there for their paths: of those only a proxy's mark can be a signature.
         signatures = LINES if speaks else PROXIES
+        self.is_server = self.is_server or (speaks and SERVER.search(line.text) is not None)
         if signature := next((one for one in signatures if one.pattern.search(line.text)), None):
             self._signature(worker, signature, line, sight)
         elif speaks:
@@ -75,7 +81,7 @@ class Plain:
         if told.reason is CloseReason.PRODUCER_ERROR:
             worker.failed.append((route, sight.number))
         elif told.reason is not None and route and told.seconds is not None:
-            self._walls.add(End(route, sight, told.seconds, told.events, told.reason, record))
+            self._walls.add(End(route, sight, told.seconds, told.events, told.reason, told=True, record=record))
 
     def _signature(self, worker: Worker, signature: Signature, line: Line, sight: Sight) -> None:
         if signature in FLOODING:
@@ -87,10 +93,6 @@ class Plain:
             self._add(worker, signature, line, sight)
 
     def _add(self, worker: Worker, signature: Signature, line: Line, sight: Sight) -> None:
-        route = route_in(line)
-        sure = signature.needs is Needs.NOTHING or speaks_of_stream(line.text) or looks_like_stream(route)
-        if signature.cause == "worker-killed" and not worker.is_asgi:
-            sure = False
         cause = signature.cause
         if cause == "shutdown-hangs":
             self._shutdown(worker, line).waiting = None  # one hanging, told once
@@ -98,7 +100,8 @@ class Plain:
             signature is WORKER_KILLED and worker.stopping
         ):
             cause = "shutdown-hangs"
-        self._groups.add(cause, route, sight, sure=sure)
+        route = None if _is_websocket(line) else route_in(line)
+        self._groups.suspect(cause, route, sight, _needs(worker, signature, line))
 
     def _is_known(self, worker: Worker, signature: Signature, line: Line) -> bool:
         """Say whether it is the end of a worker whose end was told already; remember this one."""
@@ -119,10 +122,15 @@ class Plain:
     def _life(self, worker: Worker, line: Line, sight: Sight) -> None:
         """Follow the server through its life."""
         text = line.text
-        if "Started server process" in text or "Listening at" in text or "Booting worker" in text:
+        if (
+            "Started server process" in text
+            or "Listening at" in text
+            or "Booting worker" in text
+            or "Started worker-" in text
+        ):
             shutdown = self._shutdown(worker, line)
             shutdown.lost(self._groups)
-            worker.stopping = shutdown.stopping = False
+            worker.stopping = shutdown.stopping = worker.fails_to_start = False
             if "Listening at" in text:
                 worker.timed_out.clear()  # a new server, whose processes may have the same numbers
         elif "Handling signal: " in text:
@@ -131,6 +139,8 @@ class Plain:
             self._shutdown(worker, line).stopping = True
         elif "Finished server process" in text:
             self._shutdown(worker, line).ended(sight, self._groups)
+        elif "Error loading ASGI app" in text:
+            worker.fails_to_start = True
         elif "Using worker: " in text:
             worker.is_asgi = not SYNCHRONOUS.search(text)
 
@@ -144,6 +154,7 @@ class Plain:
             or not _was_served(access)
         ):
             return
+        self.is_server = True
         self._totals.streams += access.method != "HEAD"
         if access.seconds is None:
             return
@@ -152,6 +163,20 @@ class Plain:
                 self._groups.add("head-request", access.route, sight)
         elif access.seconds >= SHORTEST:
             self._walls.add(End(access.route, sight, access.seconds, access.sent_bytes))
+
+
+def _needs(worker: Worker, signature: Signature, line: Line) -> Needs:
+    """Return what must be known of the line's route, so that it speaks of a stream."""
+    if signature.cause == "worker-killed":
+        killed = worker.is_asgi and not worker.fails_to_start
+        return Needs.NOTHING if killed else Needs.STREAM
+    said = speaks_of_stream(line.text) and not _is_websocket(line)
+    return Needs.NOTHING if said else signature.needs
+
+
+def _is_websocket(line: Line) -> bool:
+    access = access_in(line)
+    return WEBSOCKET.search(line.text) is not None or (access is not None and access.status == SWITCHED)
 
 
 def _was_served(access: Access) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from unbroken.diagnose.logs.groups import Groups, Sight
-from unbroken.diagnose.logs.judging import judge
+from unbroken.diagnose.logs.judging import Judgement, judge
 from unbroken.diagnose.logs.lines import Line, dated, parse_line
 from unbroken.diagnose.logs.plain import Plain
 from unbroken.diagnose.logs.requests import WINDOW, Request, lines_before, request_before
@@ -17,7 +17,7 @@ from unbroken.diagnose.logs.sources import LONGEST_LINE, Blocks
 from unbroken.diagnose.logs.totals import Totals
 from unbroken.diagnose.logs.tracebacks import HEADER, Assembly, Traceback, parse_traceback
 from unbroken.diagnose.logs.walls import Walls
-from unbroken.diagnose.logs.workers import Flood, Worker
+from unbroken.diagnose.logs.workers import Flood, Orphan, Sends, Worker
 
 __all__ = ["Reading"]
 
@@ -46,6 +46,7 @@ class Reading:
         self._open: set[str] = set()
         """The workers of which every line must be looked at."""
         self._plain = Plain(groups, walls, totals)
+        self._sends = Sends(groups)
         self._buffer = b""
         self._position = 0
         self._repeating: tuple[Worker, Sight] | None = None
@@ -120,7 +121,7 @@ class Reading:
         if name not in self._workers:
             if len(self._workers) >= WORKERS:
                 self._forget_oldest()
-            self._workers[name] = Worker(name, Flood(self._groups))
+            self._workers[name] = Worker(name, Flood(self._groups, self._sends))
         return self._workers[name]
 
     def _forget_oldest(self) -> None:
@@ -170,7 +171,7 @@ class Reading:
         if len(worker.assemblies) >= OPEN:
             self._judge(worker, worker.assemblies.pop(0))
         before = lines_before(self._buffer, self._position, worker.name, BEFORE)
-        request = request_before(self._buffer, self._position, worker.name, before, self._groups.is_stream)
+        request = request_before(self._buffer, self._position, worker.name, before)
         said = tuple(line.text for line in before)
         worker.assemblies.append(Assembly(self._number, text, said, request))
 
@@ -187,8 +188,8 @@ class Reading:
                 assembly = Assembly(self._number, text, (line.text,), request)
 
     def _request_of(self, worker: Worker, line: Line) -> Request:
-        found = request_before(self._buffer, self._position, worker.name, [line], self._groups.is_stream)
-        return replace(found, time=line.time)
+        before = [*lines_before(self._buffer, self._position, worker.name, BEFORE - 1), line]
+        return replace(request_before(self._buffer, self._position, worker.name, before), time=line.time)
 
     def _judge(self, worker: Worker, assembly: Assembly) -> None:
         self._totals.tracebacks += 1
@@ -198,46 +199,54 @@ class Reading:
         on_stream = request.certain and self._groups.is_stream(request.route)
         judgement = judge(traceback, assembly.before, on_stream=on_stream, stopping=worker.is_stopping)
         self._totals.unrelated += judgement.unrelated
+        worker.fails_to_start |= traceback.is_of_start
+        self._plain.is_server |= traceback.is_of_server
         if judgement.streams:
             self._groups.saw_stream(request.route)
         if judgement.cause is not None:
-            self._tell(worker, judgement.cause, request, traceback, self._sight(assembly, traceback))
+            self._tell(worker, judgement, request, traceback, self._sight(assembly, traceback))
 
     def _sight(self, assembly: Assembly, traceback: Traceback) -> Sight:
         last = traceback.raised[-1]
         text = f"{last.type}: {last.message}" if last.message else last.type
         return Sight(self._name, assembly.number, text, assembly.request.time, traceback.where)
 
-    def _tell(self, worker: Worker, cause: str, request: Request, traceback: Traceback, sight: Sight) -> None:
+    def _tell(self, worker: Worker, judgement: Judgement, request: Request, traceback: Traceback, sight: Sight) -> None:
+        cause = judgement.cause or ""
         while worker.failed and sight.number - worker.failed[0][1] > TOLD_BEFORE:
             worker.failed.popleft()
         if cause == "producer-failed" and worker.failed:
             # unbroken has said it in a line of its own, and the framework says it again with the traceback.
             self._groups.add(cause, worker.failed.popleft()[0], sight, 0)
-        elif request.route is None and any(frame.module.startswith("hypercorn.") for frame in traceback.frames):
+        elif traceback.is_of_hypercorn:
             self._end_orphan(worker, None)
-            worker.orphan, worker.patience = (cause, sight), ORPHANED
+            worker.orphan = Orphan(cause, request.route, sight, judgement.needs, judgement.streams)
+            worker.patience = ORPHANED
         else:
-            self._groups.add(cause, request.route, sight)
+            self._groups.suspect(cause, request.route, sight, judgement.needs)
 
     def _settle_orphan(self, worker: Worker, line: Line) -> None:
-        """Give hypercorn's traceback the request, which it logs when that has ended."""
+        """Give hypercorn's traceback the request, which it logs when that has ended, without a status."""
         if worker.orphan is not None:
             access = access_in(line)
             worker.patience -= 1
-            if access is not None or worker.patience <= 0:
-                self._end_orphan(worker, access.route if access else None)
+            if access is not None and access.status is None:
+                self._end_orphan(worker, access.route)
+            elif worker.patience <= 0:
+                self._end_orphan(worker, None)
 
     def _end_orphan(self, worker: Worker, route: str | None) -> None:
         orphan, worker.orphan = worker.orphan, None
         if orphan is not None:
-            self._groups.add(orphan[0], route, orphan[1])
-            self._groups.saw_stream(route)
+            self._groups.suspect(orphan.cause, route or orphan.route, orphan.sight, orphan.needs)
+            if orphan.streams:
+                self._groups.saw_stream(route)
 
     def end(self) -> None:
         """Tell what is still open: the log has ended."""
         for worker in self._workers.values():
             self._end_worker(worker)
+        self._sends.settle(certain=self._plain.is_server)
         self._workers.clear()
         self._open.clear()
 

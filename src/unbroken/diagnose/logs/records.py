@@ -15,13 +15,16 @@ from unbroken.observe.record import Cleanup, StreamRecord
 __all__ = ["Told", "record_in", "told_in"]
 
 REASONS: Final = "|".join(CloseReason)
-ENDED: Final = re.compile(rf"(?:^|\s)\S+ [A-Z]+ (\S+): ({REASONS}) after (\d{{1,12}}(?:\.\d+)?) s, (\d{{1,15}}) events")
-REFUSED: Final = re.compile(r"[A-Z]+ (\S+): refused, \d+ streams are open and limit ")
+ENDED: Final = re.compile(
+    rf"(?:^|\s)\S+ [A-Z]{{1,20}} (\S+): ({REASONS}) after (\d{{1,12}}(?:\.\d+)?) s, (\d{{1,15}}) events"
+)
+REFUSED: Final = re.compile(r"(?:^|\s)[A-Z]{1,20} (\S+): refused, \d{1,15} streams are open and limit ")
 CLEANUP: Final = re.compile(
-    r"the (?:cleanup of [A-Z]+ (\S+) failed|producer of [A-Z]+ (\S+) did not end when its stream had )"
+    r"the (?:cleanup of [A-Z]{1,20} (\S+) failed|producer of [A-Z]{1,20} (\S+) did not end when its stream had )"
 )
 HOP: Final = re.compile(
-    r"(\d{1,9}) of the last \d+ streams(?: of (\S+))? ended at (a silence|an age) of (\d{1,9}) s: (.*?)(?:\. Set |$)"
+    r"(\d{1,9}) of the last \d{1,9} streams(?: of (\S+))? ended at (a silence|an age) of (\d{1,9}) s: "
+    r"(.*?)(?:\. Set |$)"
 )
 
 CAUSES: Final = {"producer_error": "producer-failed", "send_timeout": "slow-reader"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,13 +10,15 @@ from typing import Final
 from unbroken.diagnose.logs.lines import Line, dated, parse_line
 from unbroken.diagnose.logs.routes import Access, access_in, route_in
 
-__all__ = ["Request", "lines_before", "request_before"]
+__all__ = ["SWITCHED", "Request", "lines_before", "request_before"]
 
 WINDOW: Final = 1 << 14
 """Bytes before a traceback in which its request is looked for."""
 REQUESTS: Final = 8
 """Requests before a traceback that are considered."""
 HINTS: Final = (b'"GET ', b'"POST ', b'"HEAD ', b'"path"', b'"uri"', b'"url"')
+SWITCHED: Final = 101
+"""The status of a request that became a WebSocket."""
 METHODS_OF_STREAMS: Final = frozenset({"GET", "POST"})
 
 
@@ -42,23 +44,24 @@ def lines_before(buffer: bytes, position: int, worker: str, count: int) -> list[
     return found[::-1]
 
 
-def request_before(
-    buffer: bytes, position: int, worker: str, before: list[Line], is_stream: Callable[[str | None], bool]
-) -> Request:
+def request_before(buffer: bytes, position: int, worker: str, before: list[Line]) -> Request:
     """Return the request of a traceback that begins at `position`.
 
-    A line just before it that names a request is its own. Else it is the last
-    request that streams, or the only one there is: a busy log leaves it open.
+    What its logger's line names is its own, and so is the request right before
+    that line. Else it is the only one there is: where several come into question,
+    the name of none of them tells which it was.
     """
     time = next((line.time for line in reversed(before) if line.time), None)
     if before and (route := route_in(before[-1])):
         return Request(route, certain=True, time=time)
-    candidates = list(_requests(buffer, position, worker))
-    routes = [access.route for access in candidates]
-    streams = [route for route in routes if is_stream(route)]
-    if len(set(routes)) == 1:
-        return Request(routes[0], certain=True, time=time)
-    return Request(streams[0] if streams else None, time=time)
+    routes = {access.route for access in _requests(buffer, position, worker)}
+    nearest = next((access for line in reversed(before) if (access := access_in(line))), None)
+    if nearest is not None and nearest.status == SWITCHED:
+        return Request(time=time)
+    if nearest is not None and _may_fail(nearest):
+        # Certain only if nothing else was under way, since a stream may fail long after its line.
+        return Request(nearest.route, certain=routes == {nearest.route}, time=time)
+    return Request(next(iter(routes)), certain=True, time=time) if len(routes) == 1 else Request(time=time)
 
 
 def _requests(buffer: bytes, position: int, worker: str) -> Iterator[Access]:
@@ -70,11 +73,15 @@ def _requests(buffer: bytes, position: int, worker: str) -> Iterator[Access]:
         if line.worker != worker or access is None:
             continue
         seen += 1
-        # What was refused, or is not found, has no traceback of a stream.
-        if access.method in METHODS_OF_STREAMS and (access.status is None or access.status in (200, 499, 500)):
+        if _may_fail(access):
             yield access
         if seen == REQUESTS:
             return
+
+
+def _may_fail(access: Access) -> bool:
+    # What was refused, or is not found, has no traceback of a stream.
+    return access.method in METHODS_OF_STREAMS and (access.status is None or access.status in (200, 499, 500))
 
 
 def _hinted_lines(buffer: bytes, position: int) -> Iterator[bytes]:

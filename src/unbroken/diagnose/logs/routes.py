@@ -12,7 +12,7 @@ from unbroken.diagnose.logs.lines import Line
 from unbroken.diagnose.logs.times import time_in
 from unbroken.observe.text import printable
 
-__all__ = ["Access", "access_in", "looks_like_stream", "normalised", "route_in", "speaks_of_stream"]
+__all__ = ["Access", "access_in", "looks_like_stream", "may_stream", "normalised", "route_in", "speaks_of_stream"]
 
 METHODS: Final = "GET|POST|HEAD|PUT|DELETE|PATCH|OPTIONS"
 REQUEST: Final = re.compile(
@@ -26,6 +26,13 @@ STREAM_WORD: Final = re.compile(
     r"(?:^|[/_-])(?:sse|streams?|streaming|events?|event-?stream|eventsource|subscri(?:be|ptions?)|completions)(?:$|[/_.?-])",
     re.IGNORECASE,
 )
+STREAM_NAME: Final = re.compile(
+    r"(?:^|[/_-])(?:chat|feeds?|live|updates?|notifications?|notify|prices?|quotes?|ticks?|ticker|tail|logs?|progress|"
+    r"watch|listen|realtime|messages|generate|mcp)(?:$|[/_?-])",
+    re.IGNORECASE,
+)
+"""What streams are also called, and much else is."""
+FILE: Final = re.compile(r"\.[A-Za-z]\w{1,4}$|(?:^|[/_-])(?:exports?|downloads?|reports?|files?|backups?)(?:$|[/_?-])")
 STREAM_TEXT: Final = re.compile(
     r"event.?stream|EventSource|StreamingResponse|stream_response|sse_starlette|\bsse\b", re.IGNORECASE
 )
@@ -36,13 +43,14 @@ ID: Final = re.compile(
 
 NAMED_DURATION: Final = re.compile(
     r"\b(?:rt|request_time|duration|elapsed|response_time|took|time_taken|latency)(_ms)?[\"']?[=: ]\s?[\"']?"
-    r"(\d+(?:\.\d+)?)\s?(ms|us|µs|s)?\b"
+    r"(\d{1,15}(?:\.\d{1,15})?)\s?(ms|us|µs|s)?\b"
 )
-LAST_NUMBER: Final = re.compile(r"(?:^|\s)\"?(\d+(?:\.\d+)?)\"?\s*$")
-ENVOY: Final = re.compile(r"^ [-A-Z,]+ (?:\S+ \S+ \"[^\"]*\" )?\d+ (\d+) (\d+) ")
-HAPROXY: Final = re.compile(r" \d+/\d+/\d+/\d+/\+?(\d+) (\d{3}) \+?(\d+) ")
-ALB: Final = re.compile(r"^(?:https?|h2) (\S+Z) app/.*? (\d{3}) \S+ \d+ (\d+) \"")
-CREATED: Final = re.compile(r" \d+ (\d{4}-\d\d-\d\dT[\d:.]+Z) \"")
+LAST_NUMBER: Final = re.compile(r"(?:^|\s)\"?(\d{1,15}(?:\.\d{1,15})?)\"?\s*$")
+SIZE: Final = re.compile(r"^ (\d{1,15})(?= |$)")
+ENVOY: Final = re.compile(r"^ [-A-Z,]+ (?:\S+ \S+ \"[^\"]*\" )?\d{1,15} (\d{1,15}) (\d{1,15}) ")
+HAPROXY: Final = re.compile(r" \d{1,10}/\d{1,10}/\d{1,10}/\d{1,10}/\+?(\d{1,10}) (\d{3}) \+?(\d{1,15}) ")
+ALB: Final = re.compile(r"^(?:https?|h2) (\S+Z) app/.{0,500}? (\d{3}) \S{1,10} \d{1,15} (\d{1,15}) \"")
+CREATED: Final = re.compile(r" \d{1,10} (\d{4}-\d\d-\d\dT[\d:.]{1,20}Z) \"")
 UNITS: Final = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6, "s": 1.0}
 DURATIONS: Final = (
     ("request_time", 1.0), ("duration_ms", 1e-3), ("durationMs", 1e-3), ("response_time_ms", 1e-3),
@@ -78,6 +86,13 @@ def looks_like_stream(route: str | None) -> bool:
     return route is not None and STREAM_WORD.search(route) is not None
 
 
+def may_stream(route: str | None) -> bool:
+    """Say whether the route has a name that streams often have. Enough where it is known that it sent a long body."""
+    if route is None or FILE.search(route):
+        return False
+    return looks_like_stream(route) or STREAM_NAME.search(route) is not None
+
+
 def speaks_of_stream(text: str) -> bool:
     """Say whether a line names a stream, or code that sends one."""
     return STREAM_TEXT.search(text) is not None
@@ -110,7 +125,7 @@ def _durations(line: Line, rest: str) -> tuple[float | None, int | None]:
     """Return the duration and the bytes sent, out of what follows the status."""
     if envoy := ENVOY.match(rest):
         return int(envoy[2]) / 1000, int(envoy[1])
-    sent = re.match(r" (\d+)(?= |$)", rest)
+    sent = SIZE.match(rest)
     size = int(sent[1]) if sent else None
     if named := NAMED_DURATION.search(rest):
         unit = 1e-3 if named[1] else UNITS[named[3] or "s"]

@@ -12,8 +12,8 @@ ROUTE_ANCHORS: Final = ("/sse", "/stream", "/event", "/subscri", "/completions")
 WORDS: Final = (
     "Traceback (",
     "raised exc",
-    "transport error",
-    "ithout completing",
+    "ASGI",
+    "unning on http",
     "aiting for ",
     " server process",
     "hutting down",

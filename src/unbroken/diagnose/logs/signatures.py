@@ -3,48 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
-__all__ = ["LINES", "PROXIES", "RAISED", "SIGNATURES", "Needs", "Seen", "Signature"]
+from unbroken.diagnose.logs.signature import Needs, Seen, Signature
 
-
-class Seen(Enum):
-    """Where a signature is looked for."""
-
-    LINE = "line"
-    """In any line."""
-    BY_SERVER = "by server"
-    """In an exception that a server's or framework's own code raised."""
-    BY_ANYONE = "by anyone"
-    """In an exception of a traceback, and in those it was raised from."""
-    BY_CLIENT = "by client"
-    """In an exception that code which reads a stream raised."""
-
-
-class Needs(Enum):
-    """What must be known besides, so that it speaks of a stream."""
-
-    NOTHING = "nothing"
-    STREAM = "stream"
-    """That the code, the route or the line is about a stream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """One way in which a cause shows."""
-
-    cause: str
-    """The cause's id."""
-    text: str
-    """As people search for it."""
-    source: str
-    """Who writes it."""
-    pattern: re.Pattern[str]
-    """What is looked for, in the line or in `Type: message`."""
-    seen: Seen = Seen.LINE
-    needs: Needs = Needs.NOTHING
+__all__ = ["LINES", "PROXIES", "RAISED", "SIGNATURES"]
 
 
 def _line(cause: str, source: str, text: str, pattern: str | None = None, needs: Needs = Needs.NOTHING) -> Signature:
@@ -54,6 +17,9 @@ def _line(cause: str, source: str, text: str, pattern: str | None = None, needs:
 def _raised(cause: str, source: str, text: str, pattern: str, seen: Seen, needs: Needs = Needs.STREAM) -> Signature:
     return Signature(cause, text, source, re.compile(pattern), seen, needs)
 
+
+TIMERS: Final = r" \d{1,10}/\d{1,10}/\d{1,10}/\d{1,10}/\+?\d{1,10}"
+"""HAProxy's."""
 
 SEND_WARNING: Final = _line("write-after-close", "asyncio", "socket.send() raised exception.")
 TRANSPORT_ERROR: Final = _line(
@@ -65,7 +31,10 @@ TASKS_OPEN: Final = _line(
     "shutdown-hangs", "uvicorn", "Waiting for background tasks to complete. (CTRL+C to force quit)"
 )
 WORKER_KILLED: Final = _line(
-    "worker-killed", "gunicorn", "was sent SIGKILL! Perhaps out of memory?", r"Worker \(pid:\d+\) was sent SIGKILL!"
+    "worker-killed",
+    "gunicorn",
+    "was sent SIGKILL! Perhaps out of memory?",
+    r"Worker \(pid:\d{1,10}\) was sent SIGKILL!",
 )
 
 LINES: Final = (
@@ -86,7 +55,7 @@ LINES: Final = (
         "Killing worker-1 after it refused to gracefully stop",
         r"Killing (?:old )?worker-\d+ after it refused to gracefully stop",
     ),
-    _line("worker-killed", "gunicorn", "WORKER TIMEOUT (pid:31)", r"WORKER TIMEOUT \(pid:\d+\)"),
+    _line("worker-killed", "gunicorn", "WORKER TIMEOUT (pid:31)", r"WORKER TIMEOUT \(pid:\d{1,10}\)"),
     WORKER_KILLED,
     _line("worker-killed", "uvicorn", "Child process [31] died", r"Child process \[\d+\] died"),
     _line("worker-killed", "granian", "Unexpected exit from worker-1", r"Unexpected exit from worker-\d+"),
@@ -100,26 +69,30 @@ LINES: Final = (
         "disconnect-swallowed",
         "daphne",
         "took too long to shut down and was killed.",
-        r"Application instance .* took too long to shut down and was killed",
+        # Of a WebSocket it says <WebSocketProtocol …>.
+        r"for connection <WebRequest [^>]{0,1000}> took too long to shut down and was killed",
+        Needs.STREAM,
     ),
     _line(
         "idle-timeout",
         "nginx",
         "upstream timed out (110: Connection timed out) while reading upstream",
-        r"upstream timed out \(110: [^)]*\) while reading upstream",
+        r"upstream timed out \(110: [^)]{0,100}\) while reading upstream",
+        Needs.NAME,
     ),
     _line(
         "idle-timeout",
         "nginx",
         "upstream timed out (110: Connection timed out) while reading response header from upstream",
-        r"upstream timed out \(110: [^)]*\) while reading response header",
+        r"upstream timed out \(110: [^)]{0,100}\) while reading response header",
         Needs.STREAM,
     ),
     _line(
         "producer-failed",
         "nginx",
         "upstream prematurely closed connection while reading upstream",
-        r"upstream prematurely closed connection while reading upstream",
+        None,
+        Needs.NAME,
     ),
     _line(
         "producer-failed",
@@ -132,8 +105,8 @@ LINES: Final = (
         "producer-failed",
         "nginx",
         "recv() failed (104: Connection reset by peer) while reading upstream",
-        r"recv\(\) failed \(104: [^)]*\) while reading upstream",
-        Needs.STREAM,
+        r"recv\(\) failed \(104: [^)]{0,100}\) while reading upstream",
+        Needs.NAME,
     ),
     _line(
         "proxy-buffering",
@@ -146,28 +119,28 @@ LINES: Final = (
         "unreachable",
         "nginx",
         "connect() failed (111: Connection refused) while connecting to upstream",
-        r"connect\(\) failed \(\d+: [^)]*\) while connecting to upstream|no live upstreams while connecting",
+        r"connect\(\) failed \(\d{1,5}: [^)]{0,100}\) while connecting to upstream|no live upstreams while connecting",
         Needs.STREAM,
     ),
     _line(
         "producer-failed",
         "Caddy",
         "aborting with incomplete response",
-        r"aborting with incomplete response(?!.*context canceled)",
+        r"aborting with incomplete response(?!.{0,500}context canceled)",
         Needs.STREAM,
     ),
     _line(
         "idle-timeout",
         "HAProxy",
         "sD--",
-        r" \d+/\d+/\d+/\d+/\+?\d+ 2\d\d \+?\d+ \S+ \S+ [sc]D[-\w]{2} ",
+        rf"{TIMERS} 2\d\d \+?\d{{1,15}} \S{{1,200}} \S{{1,200}} [sc]D[-\w]{{2}} ",
         Needs.STREAM,
     ),
     _line(
         "producer-failed",
         "HAProxy",
         "SD--",
-        r" \d+/\d+/\d+/\d+/\+?\d+ 2\d\d \+?\d+ \S+ \S+ SD[-\w]{2} ",
+        rf"{TIMERS} 2\d\d \+?\d{{1,15}} \S{{1,200}} \S{{1,200}} SD[-\w]{{2}} ",
         Needs.STREAM,
     ),
     _line("idle-timeout", "Envoy", '200 SI (response flag "stream idle timeout")', r'" 2\d\d SI ', Needs.STREAM),
@@ -179,7 +152,7 @@ LINES: Final = (
         r'" 2\d\d U(?:C|R|PE) ',
         Needs.STREAM,
     ),
-    _line("idle-timeout", "Heroku", 'code=H15 desc="Idle connection"', r"\bcode=H15\b"),
+    _line("idle-timeout", "Heroku", 'code=H15 desc="Idle connection"', r"\bcode=H15\b", Needs.NAME),
     _line("idle-timeout", "Heroku", 'code=H12 desc="Request timeout"', r"\bcode=H12\b", Needs.STREAM),
     _line("producer-failed", "Heroku", 'code=H18 desc="Server Request Interrupted"', r"\bcode=H18\b", Needs.STREAM),
     _line(
@@ -193,7 +166,7 @@ LINES: Final = (
         "loop-starved",
         "asyncio",
         "Executing <Task pending name='Task-4' coro=<StreamingResponse…> took 5.003 seconds",
-        r"Executing <.*\btook [\d.]+ seconds",
+        r"Executing <.{0,500}\btook [\d.]{1,20} seconds",
         Needs.STREAM,
     ),
     _line(
@@ -207,7 +180,7 @@ LINES: Final = (
         "cleanup-not-run",
         "trio",
         "was garbage collected before it had been exhausted. Surround its use in 'async with aclosing(...):'",
-        r"Async generator .* was garbage collected before it had been exhausted",
+        r"Async generator .{0,500} was garbage collected before it had been exhausted",
     ),
     _line(
         "cleanup-not-run",
@@ -235,7 +208,8 @@ LINES: Final = (
         "not-an-event-stream",
         "browsers, httpx-sse",
         'EventSource\'s response has a MIME type ("text/html") that is not "text/event-stream"',
-        r"EventSource's response has a MIME type|[Ee]xpected response .*[Cc]ontent.[Tt]ype .*text/event-stream",
+        r"EventSource's response has a MIME type|"
+        r"[Ee]xpected response .{0,80}[Cc]ontent.[Tt]ype .{0,80}text/event-stream",
     ),
     _line("workers-without-shared-log", "MCP", "Could not find session for ID:"),
     _line(
@@ -314,7 +288,8 @@ RAISED: Final = (
         "Starlette",
         "RuntimeError: No response returned.",
         r"^RuntimeError: No response returned\.|^RuntimeError: Unexpected message received: http\.|"
-        r"^RuntimeError: Expected ASGI message 'http\.response\.\w+', but got|^AssertionError: .*http\.response\.",
+        r"^RuntimeError: Expected ASGI message 'http\.response\.\w{1,20}', but got|"
+        r"^AssertionError: .{0,1000}http\.response\.",
         Seen.BY_SERVER,
     ),
     _raised(
@@ -329,7 +304,7 @@ RAISED: Final = (
         "field-injection",
         "unbroken, fastapi.sse",
         "EncodeError: … is one line without CR, LF and NUL",
-        r"(?:EncodeError|ValidationError|ValueError): .*"
+        r"(?:EncodeError|ValidationError|ValueError): .{0,500}"
         r"(?:is one line without CR|must not contain (?:newlines|line breaks))",
         Seen.BY_ANYONE,
     ),
@@ -390,7 +365,7 @@ RAISED: Final = (
         "dependency-held",
         "SQLAlchemy",
         "TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out",
-        r"QueuePool limit of size \d+ overflow \d+ reached",
+        r"QueuePool limit of size \d{1,9} overflow \d{1,9} reached",
         Seen.BY_ANYONE,
     ),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import importlib
 import io
+import itertools
 import lzma
 import os
 import sys
@@ -27,6 +29,13 @@ LONGEST_LINE: Final = 1 << 16
 
 DAMAGED: Final = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 """What the libraries of packed files raise; bz2's has an OSError without a number."""
+MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, which it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 
@@ -82,7 +91,7 @@ class Blocks:
         rest = b""
         skipping = False
         """The end of a line that was too long is still to come."""
-        for chunk in self._chunks(_unpacked(counted, head, self.name)):
+        for chunk in _as_utf8(self._chunks(_unpacked(counted, head, self.name))):
             self.bytes_read = counted.count
             if skipping:
                 chunk = chunk[chunk.find(b"\n") :] if b"\n" in chunk else b""
@@ -123,6 +132,19 @@ class Blocks:
                 self.clipped += 1
             position = end + 1
         return b"".join([*parts, block[kept:]]) if parts else block
+
+
+def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the text as UTF-8, if its first bytes say that it is in something else, as PowerShell writes it."""
+    first = next(chunks, b"")
+    encoding = next((name for mark, name in MARKS if first.startswith(mark)), None)
+    if encoding is None:
+        yield from filter(None, itertools.chain([first], chunks))
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for chunk in itertools.chain([first], chunks):
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", final=True).encode()
 
 
 def _name(source: Source) -> str:

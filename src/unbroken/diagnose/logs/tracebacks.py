@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from unbroken.diagnose.logs.modules import APPLICATION, Owner, is_client_streaming, is_streaming, module_of, owner_of
+from unbroken.diagnose.logs.modules import (
+    APPLICATION,
+    Owner,
+    is_client_streaming,
+    is_responding,
+    is_streaming,
+    module_of,
+    owner_of,
+)
 from unbroken.diagnose.logs.requests import Request
 
 __all__ = ["HEADER", "Assembly", "Frame", "Raised", "Traceback", "parse_traceback"]
@@ -16,7 +25,7 @@ HEADER: Final = re.compile(r"^\s*(?:[|+] )?(?:Exception Group )?Traceback \(most
 CHAIN: Final = re.compile(
     r"^\s*(?:\| )?(?:During handling of the above exception, another|The above exception was the direct cause of)"
 )
-FRAME: Final = re.compile(r'^\s+File "([^"]+)", line (\d+)(?:, in (.+))?')
+FRAME: Final = re.compile(r'^\s+File "([^"]{1,1000})", line (\d+)(?:, in (.+))?')
 RAISED: Final = re.compile(r"^([A-Za-z_][\w.<>]*)(?::(?:\s+(.*))?)?$")
 BOX: Final = re.compile(r"^\s+[|+](?: |$)|^\s+\+-")
 BOX_END: Final = re.compile(r"^\s+\+-{20,}$")
@@ -25,6 +34,14 @@ LOG: Final = re.compile(
     r"^\[?(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\b|^\[?\d{4}[-/]\d\d|^\d{1,3}(?:\.\d{1,3}){3}[ :]|^\w+="
 )
 """How a line begins that is none of a traceback's, but another message of the same log."""
+
+EVENTS: Final = re.compile(
+    r"(?:^|[\W_])(?:sse|events?|ServerSentEvent|EventSource\w{0,20})(?:$|[\W_])|\bdata: |event-stream"
+)
+"""How functions are called, and what they yield, that make events."""
+STARTING: Final = frozenset({("multiprocessing.process", "_bootstrap"), ("starlette.routing", "lifespan")})
+ASGI: Final = frozenset({"uvicorn", "uvicorn_worker", "hypercorn", "granian", "daphne", "starlette"})
+BACKGROUND: Final = "starlette.background"
 
 LONGEST: Final = 2000
 """Lines of one traceback that are kept; of a longer one the beginning and the end are."""
@@ -185,9 +202,15 @@ class Traceback:
         return [raised for raised in last if not raised.is_group] or last[-1:]
 
     @property
+    def responds(self) -> bool:
+        """It is about a response that is sent piece by piece: an event stream, or a file."""
+        return any(_goes_through(raised.frames, is_responding) for raised in self.raised)
+
+    @property
     def streams(self) -> bool:
-        """It is about a stream that is sent."""
-        return any(is_streaming(frame.module, frame.function) for frame in self.frames)
+        """It is surely about an event stream that is sent: by code that sends nothing else, or by what it says."""
+        surely = any(_goes_through(raised.frames, is_streaming) for raised in self.raised)
+        return surely or (self.responds and any(_speaks_of_events(frame) for frame in self.frames))
 
     @property
     def reads_stream(self) -> bool:
@@ -195,10 +218,37 @@ class Traceback:
         return any(is_client_streaming(frame.module, frame.function) for frame in self.frames)
 
     @property
+    def is_of_start(self) -> bool:
+        """It ended its process, or kept it from starting."""
+        imports = any(frame.function == "<module>" for raised in self.raised for frame in raised.frames[1:])
+        return imports or any((frame.module, frame.function) in STARTING for frame in self.frames)
+
+    @property
+    def is_of_server(self) -> bool:
+        """An ASGI server or framework was at work."""
+        return any(frame.module.partition(".")[0] in ASGI for frame in self.frames)
+
+    @property
+    def is_of_hypercorn(self) -> bool:
+        """It is hypercorn's, which logs requests when they have ended."""
+        return any(frame.module.startswith("hypercorn.") for frame in self.frames)
+
+    @property
     def where(self) -> str | None:
         """The application's innermost frame, for people."""
         own = [frame for frame in self.frames if frame.module == APPLICATION]
         return f"{own[-1].file}:{own[-1].line} in {own[-1].function}" if own else None
+
+
+def _goes_through(frames: tuple[Frame, ...], is_such: Callable[[str, str], bool]) -> bool:
+    # What a BackgroundTask raises comes through the response too, when its stream has ended.
+    if any(frame.module == BACKGROUND for frame in frames):
+        return False
+    return any(is_such(frame.module, frame.function) for frame in frames)
+
+
+def _speaks_of_events(frame: Frame) -> bool:
+    return frame.module == APPLICATION and bool(EVENTS.search(frame.function) or EVENTS.search(frame.source))
 
 
 def parse_traceback(lines: list[str]) -> Traceback:

@@ -43,9 +43,11 @@ class LogFinding:
     evidence: tuple[Evidence, ...]
     """The first five lines that show it."""
     seconds: float | None = None
-    """Of `idle-timeout` and `age-limit`: the time after which streams are cut, if their ends show it."""
+    """Of `idle-timeout` and `age-limit`: the time after which streams end, if their ends show it."""
     likely: str | None = None
-    """The hops that are known to have that time."""
+    """The hops that are known to have that time. Where it is not `certain`, all that comes into question."""
+    certain: bool = True
+    """False where a log has durations only: that streams end after the same time is sure, and why is not."""
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain data, for JSON; times in ISO 8601."""
@@ -57,6 +59,7 @@ class LogFinding:
             "last": self.last and self.last.isoformat(),
             "seconds": self.seconds,
             "likely": self.likely,
+            "certain": self.certain,
             "evidence": [evidence.as_dict() for evidence in self.evidence],
         }
 

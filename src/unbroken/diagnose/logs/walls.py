@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from unbroken.diagnose.logs.groups import Groups, Sight
@@ -19,6 +19,10 @@ __all__ = ["End", "Walls"]
 KEPT: Final = 64
 """The last ends of which the lines are kept, to be shown once a wall is seen."""
 WALLS: Final = 32
+USUAL_HEARTBEAT: Final = 15
+"""Seconds, in sse-starlette, fastapi.sse and unbroken."""
+ALIKE: Final = 16
+"""Bytes by which the same first event differs: numbers in it have one digit more."""
 UNKNOWN: Final = "none that is known to have this time"
 
 
@@ -33,6 +37,8 @@ class End:
     """Bytes or events sent; None where the log does not tell."""
     reason: CloseReason = CloseReason.CLIENT_CLOSED
     """How it ended; an access log does not tell, and a hop's cut looks like a client's leaving."""
+    told: bool = False
+    """unbroken's own line says it: a client's side ended it, and `size` is in events."""
     record: StreamRecord | None = None
     """All of it, where unbroken wrote it as JSON."""
 
@@ -44,6 +50,7 @@ class _Wall:
     route: str | None
     seconds: float
     likely: str
+    certain: bool
 
     def holds(self, end: End) -> bool:
         if self.route not in (None, end.route) or end.reason not in CUT:
@@ -75,30 +82,54 @@ class Walls:
             self._found(finding)
 
     def _found(self, finding: Finding) -> None:
-        ends = [end for end in self._recent if _Wall("", finding.counts, finding.route, finding.seconds, "").holds(end)]
-        cause, likely = _cause(finding, ends)
-        wall = _Wall(cause, finding.counts, finding.route, finding.seconds, likely)
+        found = _Wall("", finding.counts, finding.route, finding.seconds, "", certain=False)
+        ends = [end for end in self._recent if found.holds(end)]
+        wall = _explained(found, finding, ends)
         self._walls.append(wall)
         for end in ends:
             self._recent.remove(end)
             self._tell(wall, end)
 
     def _tell(self, wall: _Wall, end: End) -> None:
-        self._groups.add(wall.cause, end.route, end.sight)
+        self._groups.add(wall.cause, end.route, end.sight, certain=wall.certain)
         self._groups.explain(wall.cause, end.route, round(wall.seconds, 1), wall.likely)
 
 
-def _cause(finding: Finding, ends: list[End]) -> tuple[str, str]:
-    """Return which kind of hop it is. Access logs tell ages only: what was sent must say whether they were silent."""
+def _explained(wall: _Wall, finding: Finding, ends: list[End]) -> _Wall:
+    """Return the wall with its cause. unbroken's records tell silence from age; all others know durations only."""
     if any(end.record for end in ends):
-        return ("idle-timeout" if finding.counts is Hop.SILENCE else "age-limit"), finding.likely
-    by_silence, by_age = known(Hop.SILENCE, finding.seconds), known(Hop.AGE, finding.seconds)
+        cause = "idle-timeout" if finding.counts is Hop.SILENCE else "age-limit"
+        return replace(wall, cause=cause, likely=finding.likely, certain=True)
+    by_silence, by_age = known(Hop.SILENCE, wall.seconds), known(Hop.AGE, wall.seconds)
+    # Of what comes into question the likelier first: the one that some hop is known for, and that a heartbeat cures.
+    cause = "age-limit" if UNKNOWN in by_silence or (UNKNOWN not in by_age and _vary(ends)) else "idle-timeout"
+    if cause == "idle-timeout" and _were_silent(ends, wall.seconds):
+        return replace(wall, cause=cause, likely=by_silence, certain=True)
+    return replace(wall, cause=cause, likely=_possibilities(by_silence, by_age, ends))
+
+
+def _were_silent(ends: list[End], seconds: float) -> bool:
+    """Say whether so little was sent, and by each the same, that not even heartbeats can have been among it."""
+    sizes = [end.size for end in ends if end.size is not None and not end.told]
+    shortest = len(": ping\n\n") * (seconds // USUAL_HEARTBEAT)
+    return len(sizes) == len(ends) and max(sizes) < shortest and max(sizes) - min(sizes) <= ALIKE
+
+
+def _vary(ends: list[End]) -> bool:
+    """Say whether they had more and less to say until the same moment. A snapshot at the start can differ as much."""
     sizes = [end.size for end in ends if end.size is not None]
-    # Streams that had more and less to say until the same moment were not silent all the same time before it.
-    alive = bool(sizes) and max(sizes) > 1.5 * min(sizes) + 50
-    if alive or (not sizes and UNKNOWN in by_silence and UNKNOWN not in by_age):
-        return "age-limit", by_age
-    return "idle-timeout", by_silence
+    return bool(sizes) and max(sizes) > 1.5 * min(sizes) + 50
+
+
+def _possibilities(by_silence: str, by_age: str, ends: list[End]) -> str:
+    hops = [f"a hop that cuts silence ({_short(by_silence)})", f"a hop that cuts at an age ({_short(by_age)})"]
+    if not all(end.told for end in ends):
+        hops.append("the source's own end")  # of which unbroken would have said that it was
+    return f"{', '.join(hops[:-1])} or {hops[-1]}: durations alone do not tell"
+
+
+def _short(likely: str) -> str:
+    return "none is known to have this time" if UNKNOWN in likely else likely
 
 
 def _record(end: End) -> StreamRecord:

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from unbroken.diagnose.logs.groups import Groups, Sight
+from unbroken.diagnose.logs.signature import Needs
 from unbroken.diagnose.logs.tracebacks import Assembly
 
-__all__ = ["Flood", "Shutdown", "Worker"]
+__all__ = ["Flood", "Orphan", "Sends", "Shutdown", "Worker"]
 
 FLOOD: Final = 100
 """Warnings within FLOOD_TIME that no generator which ever waits could cause."""
@@ -25,11 +26,33 @@ ORDERLY: Final = timedelta(seconds=5)
 """A shutdown that waited less for its connections did not hang."""
 
 
-class Flood:
-    """A run of one warning, which is told when it has ended: how long it was decides what it means."""
+class Sends:
+    """Warnings that are too few to speak for themselves: whatever has a socket gives them, and not servers only."""
 
     def __init__(self, groups: Groups) -> None:
         self._groups = groups
+        self._sights: list[Sight] = []
+        self._count = 0
+
+    def add(self, sights: list[Sight], count: int) -> None:
+        """Take note of a short run."""
+        self._sights = [*self._sights, *sights][:EVIDENCE]
+        self._count += count
+
+    def settle(self, *, certain: bool) -> None:
+        """Tell them, if the log is surely an ASGI server's."""
+        if certain:
+            self._groups.add_many("write-after-close", self._sights, self._count)
+        else:
+            self._groups.unrelated += self._count
+        self._sights, self._count = [], 0
+
+
+class Flood:
+    """A run of one warning, which is told when it has ended: how long it was decides what it means."""
+
+    def __init__(self, groups: Groups, sends: Sends) -> None:
+        self._groups, self._sends = groups, sends
         self._begin()
 
     def _begin(self) -> None:
@@ -62,18 +85,25 @@ class Flood:
 
     def end(self) -> None:
         """Tell the run, if there is one."""
-        if self._count:
-            timed = bool(self._times)
-            starved = self._fast if timed else self._count >= UNTIMED_FLOOD
-            self._tell("loop-starved" if starved else "write-after-close")
+        if self._fast if self._times else self._count >= UNTIMED_FLOOD:
+            self._groups.add_many("loop-starved", self._sights, self._count)
+        elif self._count >= FLOOD:
+            self._groups.add_many("write-after-close", self._sights, self._count)
+        else:
+            self._sends.add(self._sights, self._count)
         self._begin()
 
-    def _tell(self, cause: str) -> None:
-        for sight in self._sights:
-            self._groups.add(cause, None, sight)
-        rest = self._count - len(self._sights)
-        if rest and self._last is not None:
-            self._groups.add(cause, None, self._last, rest)
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A traceback whose request is told after it."""
+
+    cause: str
+    route: str | None
+    """Of the request before it, if none is told."""
+    sight: Sight
+    needs: Needs
+    streams: bool
 
 
 @dataclass(slots=True)
@@ -117,8 +147,9 @@ class Worker:
     """Processes that gunicorn is about to kill."""
     failed: deque[tuple[str | None, int]] = field(default_factory=lambda: deque(maxlen=8))
     """Routes whose producers failed by unbroken's word, and in which line: their tracebacks are still to come."""
-    orphan: tuple[str, Sight] | None = None
-    """The cause and place of a traceback whose request is told after it."""
+    fails_to_start: bool = False
+    """An exception ended one of its processes, since one has last started."""
+    orphan: Orphan | None = None
     patience: int = 0
     """Lines in which that may come."""
 
