@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,26 @@ def test_a_finding_says_where_and_what() -> None:
         ("# noqa: E501, SSE017", ["SSE012"]),
         ("# noqa:sse012 SSE017", []),
         ("# noqa: E501", ["SSE012", "SSE017"]),
+        ("# noqa: SSE", ["SSE012", "SSE017"]),
+        ("# noqa:", ["SSE012", "SSE017"]),
         ("# a note", ["SSE012", "SSE017"]),
     ],
 )
 def test_noqa_excuses_the_codes_that_it_names(comment: str, left: list[str]) -> None:
     """`# noqa` excuses all of a line, `# noqa: SSE…` those codes; other tools' codes excuse nothing."""
     assert codes(PLAIN.replace('event-stream")', f'event-stream")  {comment}')) == left
+
+
+def test_noqa_in_a_string_excuses_nothing() -> None:
+    """A text is no comment."""
+    assert codes(PLAIN.replace("    return S", '    text = "# noqa"; return S')) == ["SSE012", "SSE017"]
+
+
+def test_a_fifo_is_no_source(tmp_path: Path) -> None:
+    """It is passed by: reading it would wait for a writer for ever."""
+    os.mkfifo(tmp_path / "odd.py")
+    (tmp_path / "streams.py").write_text(PLAIN)
+    assert check([tmp_path]).files == 1
 
 
 def test_noqa_may_stand_on_the_last_line_of_a_call() -> None:

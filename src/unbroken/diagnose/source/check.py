@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 from unbroken.diagnose.source.config import CheckConfig
+from unbroken.diagnose.source.excuses import Excuses
 from unbroken.diagnose.source.module import SourceModule
 from unbroken.diagnose.source.project import decoded, may_stream, read_project
 from unbroken.diagnose.source.rules import RULES, Problem, Rule, Subject
@@ -16,8 +15,6 @@ from unbroken.diagnose.source.streams import streams
 from unbroken.errors import DiagnosisError
 
 __all__ = ["CheckReport", "SourceFinding", "check", "check_text"]
-
-NOQA: Final = re.compile(r"#\s*noqa(?P<codes>\s*:\s*(?P<list>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -107,13 +104,13 @@ def check_text(text: str, *, path: str = "<text>", config: CheckConfig | None = 
 def _look(path: Path, text: str, config: CheckConfig, guarded: bool) -> tuple[list[SourceFinding], int]:
     module = SourceModule(path, text, guarded=guarded)
     subject = Subject(module, tuple(streams(module)))
-    lines = text.splitlines()
+    excuses = Excuses(text)
     found = [
         finding
         for rule in RULES
         if config.wants(rule.code)
         for finding in _findings(rule, subject)
-        if not _excused(lines, finding)
+        if not excuses.cover(finding.code, finding.line, finding.end_line)
     ]
     return list(dict.fromkeys(found)), len(subject.streams)
 
@@ -137,16 +134,3 @@ def _finding(rule: Rule, module: SourceModule, problem: Problem) -> SourceFindin
         end_line=where.end.line,
         end_column=where.end.column + 1,
     )
-
-
-def _excused(lines: list[str], finding: SourceFinding) -> bool:
-    """Say whether a `# noqa` on the finding's first line, or on its last, covers it."""
-    return any(_covers(lines[number - 1], finding.code) for number in {finding.line, finding.end_line} if lines)
-
-
-def _covers(line: str, code: str) -> bool:
-    found = NOQA.search(line)
-    if found is None:
-        return False
-    codes = found["list"]
-    return codes is None or code in re.split(r"[,\s]+", codes.upper())

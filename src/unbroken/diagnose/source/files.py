@@ -38,8 +38,11 @@ def _walk(root: Path, exclude: tuple[str, ...]) -> Iterator[Path]:
         here = Path(folder)
         folders[:] = sorted(name for name in folders if name not in NOT_ONES_OWN and not _out(here / name, exclude))
         for name in sorted(names):
-            if name.endswith(".py") and not _out(here / name, exclude):
-                yield here / name
+            path = here / name
+            # Opening a FIFO would wait for a writer. A link that leads nowhere is passed on, to be told of.
+            is_ours = name.endswith(".py") and (path.is_file() or path.is_symlink())
+            if is_ours and not _out(path, exclude):
+                yield path
 
 
 def _out(path: Path, exclude: tuple[str, ...]) -> bool:

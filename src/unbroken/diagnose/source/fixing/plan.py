@@ -7,8 +7,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import libcst as cst
 
-from unbroken.diagnose.source.check import NOQA
 from unbroken.diagnose.source.config import CheckConfig
+from unbroken.diagnose.source.excuses import Excuses
 from unbroken.diagnose.source.fixing.importing import Import, with_imports
 from unbroken.diagnose.source.fixing.report import Change
 from unbroken.diagnose.source.module import SourceModule
@@ -35,7 +35,7 @@ class Plan:
         self.changes: list[Change] = []
         self._config = config
         self._found = found
-        self._lines = module.text.splitlines()
+        self._excuses = Excuses(module.text)
         self._edits: dict[cst.CSTNode, list[Edit]] = {}
         self._taken = {name.value for name in module.find(cst.Name)}
         self._chosen: dict[tuple[str, str], str] = {}
@@ -46,11 +46,7 @@ class Plan:
         """Say whether a rewrite for the sake of `codes` is wanted at `node`: no `# noqa` there names one of them."""
         where = self.module.position(node)
         lines = {where.start.line, where.end.line}
-        return any(map(self._config.wants, codes)) and not any(self._excuses(line, codes) for line in lines)
-
-    def _excuses(self, line: int, codes: tuple[str, ...]) -> bool:
-        found = NOQA.search(self._lines[line - 1]) if line <= len(self._lines) else None
-        return found is not None and (found["codes"] is None or any(code in found["list"].upper() for code in codes))
+        return any(map(self._config.wants, codes)) and not any(self._excuses.cover(code, *lines) for code in codes)
 
     def found(self, node: cst.CSTNode, *codes: str) -> str | None:
         """Return the first of `codes` that `check` reports within `node`."""
