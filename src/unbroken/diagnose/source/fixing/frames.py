@@ -28,11 +28,18 @@ class Frame:
     comment: Template | None = None
     is_closed: bool = True
     """A blank line ends it. Without one no client dispatches it."""
+    quote: str = '"'
+    """The quote of the strings that it was written with."""
 
     @property
     def is_data_alone(self) -> bool:
         """Whether a plain `str` says the same."""
         return self.data is not None and (self.event, self.id, self.retry, self.comment) == (None,) * 4
+
+    @property
+    def texts(self) -> tuple[Template | None, ...]:
+        """What its fields say."""
+        return self.data, self.event, self.id, self.comment
 
 
 def frame_of(template: Template) -> Frame | None:
@@ -128,11 +135,11 @@ def expression_of(
         data: The keyword of the data; None for the first argument.
     """
     if event is None:
-        return None if frame.data is None else written(frame.data, code)
+        return None if frame.data is None else written(frame.data, code, frame.quote)
     arguments: list[cst.Arg] = []
     for name in ("data", "event", "id", "comment"):
         template: Template | None = getattr(frame, name)
-        text = None if template is None else written(template, code)
+        text = None if template is None else written(template, code, frame.quote)
         if template is not None and text is None:
             return None
         if text is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import libcst as cst
 
 from unbroken.diagnose.source.fixing.frames import Frame, expression_of, frame_of
-from unbroken.diagnose.source.fixing.templates import Hole, Template, is_json, template_of
+from unbroken.diagnose.source.fixing.origins import Origins
+from unbroken.diagnose.source.fixing.templates import Hole, Template, is_json, quote_of, template_of
 from unbroken.diagnose.source.module import SourceModule
 from unbroken.diagnose.source.streams import Stream, is_generator
 
@@ -26,6 +27,8 @@ class Draft:
     """Where those functions, and what else holds a frame, are named for the sake of this stream."""
     carriers: set[tuple[cst.FunctionDef, str]] = field(default_factory=set)
     """Local names that hold a frame."""
+    variables: set[tuple[cst.FunctionDef, str]] = field(default_factory=set)
+    """Variables of loops over frames: nothing is assigned to them but by those loops."""
 
 
 def drafts(
@@ -41,10 +44,13 @@ def drafts(
     Args:
         module: Where they are.
         found: Streams whose frames are written by hand.
-        shared: Names that other modules use.
+        shared: Names that other modules use; with a dot before them those of methods that classes there have.
         is_bare: Says of an expression that it is put out without being framed, though it should be.
     """
-    known = {stream: draft for stream in found if (draft := _Reader(module, is_bare).read(stream)) is not None}
+    origins = Origins(module)
+    known = {
+        stream: draft for stream in found if (draft := _Reader(module, is_bare, origins).read(stream)) is not None
+    }
     while lost := [stream for stream, draft in known.items() if not _is_own(module, draft, known.values(), shared)]:
         for stream in lost:
             del known[stream]
@@ -53,8 +59,10 @@ def drafts(
 
 def _is_own(module: SourceModule, draft: Draft, others: Iterable[Draft], shared: frozenset[str]) -> bool:
     uses = set[cst.Name]().union(*(other.uses for other in others))
-    return all(_is_used_so(module, function, uses, shared) for function in draft.functions) and all(
-        _is_only_put_out(module, function, name, uses) for function, name in draft.carriers
+    return (
+        all(_is_used_so(module, function, uses, shared) for function in draft.functions)
+        and all(_is_only_put_out(module, function, name, uses) for function, name in draft.carriers)
+        and all(_named(module, function, name) <= uses for function, name in draft.variables)
     )
 
 
@@ -63,8 +71,29 @@ def _is_used_so(module: SourceModule, function: cst.FunctionDef, uses: set[cst.N
     name = function.name.value
     if module.function_around(function) is None and (name in shared or _is_listed(module, name)):
         return False
+    if _is_method(module, function) and (f".{name}" in shared or _is_overridden(module, function)):
+        return False
     named = (node for node in module.find(cst.Name) if node.value == name)
     return all(node in uses or not _may_be(module, node, function) for node in named)
+
+
+def _is_method(module: SourceModule, function: cst.FunctionDef) -> bool:
+    return isinstance(module.parent(module.parent(function)), cst.ClassDef)
+
+
+def _is_overridden(module: SourceModule, function: cst.FunctionDef) -> bool:
+    """Say whether another class has the method too, or this one a second time: `self` may be an object of either."""
+    named = (node for node in module.find(cst.Name) if node.value == function.name.value)
+    return any(_is_member(module, node) for node in named if node is not function.name)
+
+
+def _is_member(module: SourceModule, name: cst.Name) -> bool:
+    """Say whether a class's body gives `name` a meaning."""
+    outer = next((outer for outer in module.around(name) if isinstance(outer, cst.FunctionDef | cst.ClassDef)), None)
+    if isinstance(outer, cst.FunctionDef) and outer.name is name:
+        return _is_method(module, outer)
+    is_target = isinstance(module.parent(name), cst.AssignTarget | cst.AnnAssign | cst.Tuple | cst.List)
+    return isinstance(outer, cst.ClassDef) and is_target
 
 
 def _is_listed(module: SourceModule, name: str) -> bool:
@@ -78,7 +107,7 @@ def _may_be(module: SourceModule, name: cst.Name, function: cst.FunctionDef) -> 
     if isinstance(parent, cst.FunctionDef) or is_keyword(module, name):
         return False
     if isinstance(parent, cst.Attribute) and parent.attr is name:
-        return isinstance(module.parent(module.parent(function)), cst.ClassDef)
+        return _is_method(module, function)
     assigned = module.assigned(name)
     return not assigned or function in assigned
 
@@ -90,15 +119,21 @@ def is_keyword(module: SourceModule, name: cst.Name) -> bool:
 
 
 def _is_only_put_out(module: SourceModule, function: cst.FunctionDef, carrier: str, uses: set[cst.Name]) -> bool:
-    named = [name for name in module.find(cst.Name, within=function.body) if name.value == carrier]
-    return all(name in uses or isinstance(module.parent(name), cst.AssignTarget) for name in named)
+    return all(
+        name in uses or isinstance(module.parent(name), cst.AssignTarget) for name in _named(module, function, carrier)
+    )
+
+
+def _named(module: SourceModule, function: cst.FunctionDef, name: str) -> set[cst.Name]:
+    return {node for node in module.find(cst.Name, within=function.body) if node.value == name}
 
 
 class _Reader:
     """Follows one stream from its response to every expression that is put out."""
 
-    def __init__(self, module: SourceModule, is_bare: Callable[[cst.CSTNode], bool]) -> None:
+    def __init__(self, module: SourceModule, is_bare: Callable[[cst.CSTNode], bool], origins: Origins) -> None:
         self._module = module
+        self._origins = origins
         self._is_bare = is_bare
         self._draft = Draft()
 
@@ -107,7 +142,9 @@ class _Reader:
         content = _content(stream)
         if content is None or not self._source(content):
             return None
-        return self._draft if _are_whole(self._draft.frames.values()) else None
+        frames = self._draft.frames.values()
+        is_certain = _are_whole(frames) and not any(self._origins.frame(frame.texts) for frame in frames)
+        return self._draft if is_certain else None
 
     def _source(self, node: cst.BaseExpression) -> bool:
         """Take what is iterated: a generator's call, or a generator expression."""
@@ -172,7 +209,7 @@ class _Reader:
         frame = (frame_of(template) if template else None) or _bare(self._module, node)
         if frame is None or expression_of(frame, "ServerSentEvent", self._module.code) is None:
             return False
-        self._draft.frames[node] = frame
+        self._draft.frames[node] = replace(frame, quote=quote_of(self._module, node))
         return True
 
     def _helper(self, node: cst.BaseExpression) -> bool:
@@ -184,6 +221,8 @@ class _Reader:
         """Take a name that is put out: the variable of a loop over frames, or one that a frame is assigned to."""
         loop = self._loop(name, function)
         if loop is not None:
+            self._draft.uses |= {name, cst.ensure_type(loop.target, cst.Name)}
+            self._draft.variables.add((function, name.value))
             return self._source(loop.iter)
         values = self._module.assigned(name)
         self._draft.uses.add(name)

@@ -13,16 +13,18 @@ import libcst as cst
 
 from unbroken.diagnose.source.module import SourceModule
 
-__all__ = ["Hole", "Template", "is_json", "joined", "template_of", "written"]
+__all__ = ["Hole", "Template", "is_json", "joined", "quote_of", "template_of", "written"]
 
 JSON_CALLS: Final = frozenset({"json.dumps", "simplejson.dumps", "ujson.dumps"})
 JSON_METHODS: Final = frozenset({"model_dump_json"})
 TEXT_CALLS: Final = JSON_CALLS | {"str", "repr", "hex", "oct", "bin", "format", "html.escape", "time.ctime"}
-TEXT_METHODS: Final = JSON_METHODS | {
-    "capitalize", "casefold", "decode", "format", "hexdigest", "isoformat", "join", "lower", "lstrip", "replace",
-    "rstrip", "strftime", "strip", "title", "upper",
-}  # fmt: skip
-"""Methods of the standard library's types; one of these names on a type of somebody's own returns text, too."""
+TEXT_METHODS: Final = JSON_METHODS | {"hexdigest", "isoformat"}
+"""Whatever has a method of this name returns a `str` from it."""
+METHODS_OF_TEXT: Final = frozenset({
+    "capitalize", "casefold", "format", "join", "lower", "lstrip", "replace", "rstrip", "strip", "title", "upper",
+})  # fmt: skip
+"""Methods that return a `str` if called on one: `datetime.replace` and `bytes.strip` do not."""
+NUMBER_CALLS: Final = frozenset({"float", "int", "len", "time.monotonic", "time.perf_counter", "time.time"})
 PERCENT: Final = re.compile(r"%(s|\.[0-9]+[fe])")
 UTF8: Final = frozenset({"utf-8", "utf8"})
 
@@ -69,7 +71,18 @@ def joined(parts: Template) -> Template:
 
 def is_json(module: SourceModule, node: cst.CSTNode) -> bool:
     """Say whether `node` makes JSON text: it begins with no space."""
-    return isinstance(node, cst.Call) and (module.called(node) in JSON_CALLS or _method(node) in JSON_METHODS)
+    return isinstance(node, cst.Call) and (_is_of(module, node, JSON_CALLS) or _method(node) in JSON_METHODS)
+
+
+def _is_of(module: SourceModule, call: cst.Call, names: frozenset[str]) -> bool:
+    """Say whether what is called is imported or built in under one of `names`, and not this module's own."""
+    root = call.func
+    while isinstance(root, cst.Attribute):
+        root = root.value
+    own = isinstance(root, cst.Name) and any(
+        not isinstance(found, cst.Import | cst.ImportFrom) for found in module.assigned(root)
+    )
+    return not own and module.called(call) in names
 
 
 def _is_text(module: SourceModule, node: cst.CSTNode) -> bool:
@@ -80,8 +93,24 @@ def _is_text(module: SourceModule, node: cst.CSTNode) -> bool:
         annotated = node.annotation is not None and module.code(node.annotation.annotation) == "str"
         return annotated and not (node.default is not None and module.code(node.default) == "None")
     if isinstance(node, cst.SimpleString | cst.FormattedString):
-        return "b" not in node.prefix
-    return isinstance(node, cst.Call) and (module.called(node) in TEXT_CALLS or _method(node) in TEXT_METHODS)
+        return "b" not in node.prefix.lower()
+    return isinstance(node, cst.Call) and (_is_of(module, node, TEXT_CALLS) or _is_text_method(module, node))
+
+
+def _is_text_method(module: SourceModule, call: cst.Call) -> bool:
+    method = _method(call)
+    of_text = method in METHODS_OF_TEXT and _is_text(module, cst.ensure_type(call.func, cst.Attribute).value)
+    return of_text or method in TEXT_METHODS
+
+
+def _is_number(module: SourceModule, node: cst.CSTNode) -> bool:
+    """Say whether `node` is a `float` or an `int` for certain."""
+    value = module.value(node) if isinstance(node, cst.Name) else node
+    if isinstance(value, cst.Param):
+        return value.annotation is not None and module.code(value.annotation.annotation) in {"float", "int"}
+    return isinstance(value, cst.Float | cst.Integer) or (
+        isinstance(value, cst.Call) and _is_of(module, value, NUMBER_CALLS)
+    )
 
 
 def _method(call: cst.Call) -> str | None:
@@ -177,11 +206,16 @@ def _percent(module: SourceModule, node: cst.BinaryOperation) -> Template | None
     specs = [spec.removeprefix("s") for spec in PERCENT.findall(text)]
     if values is None or text.count("%") != len(specs) or len(specs) != len(values):
         return None
-    return _filled(PERCENT.split(text)[::2], [_specified(hole, spec) for hole, spec in zip(values, specs, strict=True)])
+    holes = [_specified(module, hole, spec) for hole, spec in zip(values, specs, strict=True)]
+    return _filled(PERCENT.split(text)[::2], holes)
 
 
-def _specified(hole: Hole, spec: str) -> Hole:
-    return replace(hole, spec=spec) if spec else hole
+def _specified(module: SourceModule, hole: Hole, spec: str) -> Hole:
+    if not spec or _is_number(module, hole.expression):
+        return replace(hole, spec=spec) if spec else hole
+    # `%` makes a float of its operand first, and `:.2f` asks the operand: a Decimal rounds otherwise.
+    operand = cst.Tuple([cst.Element(hole.expression, comma=cst.Comma())])
+    return Hole(cst.BinaryOperation(cst.SimpleString(f'"%{spec}"'), cst.Modulo(), operand), is_text=True)
 
 
 def _percent_values(module: SourceModule, node: cst.BaseExpression) -> list[Hole] | None:
@@ -204,8 +238,9 @@ def _call(module: SourceModule, node: cst.Call) -> Template | None:
     if not isinstance(node.func, cst.Attribute):
         return None
     if node.func.attr.value == "encode" and _is_utf8(module, node):
-        inner = _parts(module, node.func.value)
-        return (_hole(module, node.func.value, is_text=True),) if inner is None else inner
+        value = node.func.value
+        # What else has a method `encode` may make any bytes of itself.
+        return _parts(module, value) or ((_hole(module, value),) if _is_text(module, value) else None)
     text = module.text_of(node.func.value) if node.func.attr.value == "format" else None
     return None if text is None else _format(module, text, node)
 
@@ -237,24 +272,41 @@ def _format(module: SourceModule, text: str, node: cst.Call) -> Template | None:
     return tuple(found)
 
 
-def written(template: Template, code: Callable[[cst.CSTNode], str]) -> cst.BaseExpression | None:
+def quote_of(module: SourceModule, node: cst.BaseExpression) -> str:
+    """Return the quote of the first string in `node`."""
+    strings = (part for part in (node, *module.find(cst.SimpleString, cst.FormattedString, within=node)))
+    first = next((part for part in strings if isinstance(part, cst.SimpleString | cst.FormattedString)), None)
+    if isinstance(first, cst.FormattedString):
+        return first.end[0]
+    return first.quote[0] if first is not None else '"'
+
+
+def written(template: Template, code: Callable[[cst.CSTNode], str], quote: str = '"') -> cst.BaseExpression | None:
     """Return an expression of type `str` that says `template`; None where no literal of Python 3.11 can.
 
     Args:
         template: What it says.
         code: Returns the source of a node.
+        quote: The quote that its strings had: they keep it if nothing has to be escaped for it, or no more than for
+            the other.
     """
     if len(template) == 1 and isinstance(template[0], Hole) and template[0].stands_alone:
         return template[0].expression
+    quotes = sorted(("\"", "'"), key=lambda one: (_count(template, one), one != quote))
     if all(isinstance(part, str) for part in template):
-        return cst.SimpleString('"' + "".join(_escaped(str(part), '"') for part in template) + '"')
+        text = "".join(_escaped(str(part), quotes[0]) for part in template)
+        return cst.SimpleString(f"{quotes[0]}{text}{quotes[0]}")
     holes = [_hole_code(part, code) for part in template if isinstance(part, Hole)]
     # Before Python 3.12 an expression in an f-string has no backslash, no comment and none of the string's quotes.
-    quote = next((quote for quote in ('"', "'") if not any(quote in hole for hole in holes)), None)
-    if quote is None or any(character in hole for hole in holes for character in "\\#\n\r"):
+    chosen = next((one for one in quotes if not any(one in hole for hole in holes)), None)
+    if chosen is None or any(character in hole for hole in holes for character in "\\#\n\r"):
         return None
-    text = "".join(_spelled(template, iter(holes), quote))
-    return cst.parse_expression(f"f{quote}{text}{quote}")
+    text = "".join(_spelled(template, iter(holes), chosen))
+    return cst.parse_expression(f"f{chosen}{text}{chosen}")
+
+
+def _count(template: Template, quote: str) -> int:
+    return sum(part.count(quote) for part in template if isinstance(part, str))
 
 
 def _spelled(template: Template, holes: Iterator[str], quote: str) -> Iterator[str]:
