@@ -39,6 +39,17 @@ def test_missing_library(library: str) -> None:
     assert done.stderr.splitlines() == [f"{library} is not installed, and this needs it: pip install 'unbroken[demo]'"]
 
 
+def test_a_command_needs_no_other_ones_libraries() -> None:
+    """Each loads what it needs when it runs: the help is there without any of them."""
+    code = (
+        "import sys; sys.argv = ['unbroken', 'explain', '--list']\n"
+        "from unbroken.cli import main\n"
+        "try: main()\nfinally: sys.stderr.write(repr(sorted({'libcst', 'h11', 'h2', 'uvicorn'} & set(sys.modules))))"
+    )
+    done = run(sys.executable, "-c", code)
+    assert (done.returncode, done.stderr) == (0, "[]")
+
+
 @pytest.mark.parametrize(
     ("library", "arguments"),
     [

@@ -16,7 +16,6 @@ from rich.text import Text
 from unbroken.cli.diagnosis.causes import COLOURS, cause_as_dict, paragraph, print_cause, print_causes
 from unbroken.cli.diagnosis.output import Exit, code_span, console, count, failing_in_one_line, print_json, say
 from unbroken.diagnose import CATALOGUE, Cause, find_cause
-from unbroken.diagnose.pages import page_of
 from unbroken.errors import DiagnosisError, UnknownCauseError
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ def _print_cause(cause: Cause, output_format: Format) -> None:
     if output_format is Format.JSON:
         print_json(cause_as_dict(cause))
     elif output_format is Format.MARKDOWN:
+        from unbroken.diagnose.pages import page_of
+
         typer.echo(page_of(cause))
     else:
         print_cause(console(), cause)
