@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from unbroken.diagnose.source.config import CheckConfig
 from unbroken.diagnose.source.excuses import Excuses
@@ -15,6 +16,8 @@ from unbroken.diagnose.source.streams import streams
 from unbroken.errors import DiagnosisError
 
 __all__ = ["CheckReport", "SourceFinding", "check", "check_text"]
+
+TOO_DEEP: Final = "its expressions are nested too deeply to be read"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -95,13 +98,20 @@ def check_text(text: str, *, path: str = "<text>", config: CheckConfig | None = 
     """Look for what breaks event streams in one module's source.
 
     Raises:
-        DiagnosisError: It is no Python.
+        DiagnosisError: It is no Python, or its expressions are nested too deeply to be read.
     """
     config = config or CheckConfig()
     return tuple(sorted(_look(Path(path), text, config, config.guarded)[0]))
 
 
 def _look(path: Path, text: str, config: CheckConfig, guarded: bool) -> tuple[list[SourceFinding], int]:
+    try:
+        return _findings_in(path, text, config, guarded)
+    except (RecursionError, MemoryError) as error:
+        raise DiagnosisError(f"{path}: {TOO_DEEP}") from error
+
+
+def _findings_in(path: Path, text: str, config: CheckConfig, guarded: bool) -> tuple[list[SourceFinding], int]:
     module = SourceModule(path, text, guarded=guarded)
     subject = Subject(module, tuple(streams(module)))
     excuses = Excuses(text)

@@ -75,7 +75,7 @@ def _adds_guard(path: Path, source: bytes) -> bool:
         return False
     try:
         return SourceModule(path, decoded(path, source)).guarded
-    except DiagnosisError:
+    except (DiagnosisError, RecursionError):
         return False
 
 

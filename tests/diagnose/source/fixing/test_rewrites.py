@@ -40,7 +40,7 @@ def after(text: str) -> str:
         (r'"data: {}\n\n".format(value)', 'f"{value}"'),
         (r'"data: {value:.2f}\n\n".format(value=value)', 'f"{value:.2f}"'),
         (r'"data: %s\n\n" % (value,)', 'f"{value}"'),
-        (r'"data: %.1f\n\n" % (value,)', 'f"{value:.1f}"'),
+        (r'"data: %.1f\n\n" % (value,)', '"%.1f" % (value,)'),
         (r'f"data: {value}\n\n".encode()', 'f"{value}"'),
         (r'b"data: done\n\n"', '"done"'),
         (r'f"data: {value}\r\n\r\n"', 'f"{value}"'),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum, auto
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import libcst as cst
 
+from unbroken.diagnose.source.fixing.cancelling import is_cancelled_alone
 from unbroken.diagnose.source.fixing.plan import Plan
 
 __all__ = ["Told", "let_pass"]
@@ -79,7 +80,8 @@ class _Block:
                 self._plan.note(handler, FIRES, "is raised from now on when the client leaves at a `yield`")
             if self._plan.allows(handler, CODE) and not _raises(self._plan, handler):
                 if names <= LEAVING and (names & CANCELLED or is_meant or self._plan.found(handler, CODE)):
-                    self._raise_again(handler, is_meant=is_meant)
+                    if not (names & CANCELLED and self._is_cancelled_alone):
+                        self._raise_again(handler, is_meant=is_meant)
                 elif not is_meant and (passing := list(self._passing(handler, names, caught))):
                     self._put_before(handler, passing)
                     return
@@ -92,13 +94,23 @@ class _Block:
     def _passing(self, handler: cst.ExceptHandler, names: set[str | None], caught: set[str | None]) -> Iterator[str]:
         """Yield the exceptions that `handler` must not see."""
         if names & (WIDEST | CANCELLED) and self._may_raise(handler):
-            if self._function.asynchronous is not None and not caught & CANCELLED:
-                yield f"{self._plan.module_name('asyncio')}.CancelledError"
+            loop = self._plan.module_name("asyncio") if self._may_be_cancelled(caught) else None
+            if loop is not None:
+                yield f"{loop}.CancelledError"
             if names & WIDEST and self._yields and "GeneratorExit" not in caught:
                 yield "GeneratorExit"
         is_asked = self._told is Told.FROM_NOW_ON or (self._told is Told.ALWAYS and self._plan.found(handler, CODE))
         if names & (WIDE | WIDEST | RESET) and is_asked and not caught & CLOSED:
             yield self._plan.known_as("unbroken", "StreamClosed", "UnbrokenStreamClosed")
+
+    def _may_be_cancelled(self, caught: set[str | None]) -> bool:
+        """Say whether a cancellation comes to the handler, and certainly as the stream's end."""
+        is_asked = self._function.asynchronous is not None and not caught & CANCELLED
+        return is_asked and not self._is_cancelled_alone
+
+    @cached_property
+    def _is_cancelled_alone(self) -> bool:
+        return is_cancelled_alone(self._plan.module, self._block.body)
 
     def _put_before(self, handler: cst.ExceptHandler, passing: list[str]) -> None:
         self._plan.edit(handler, partial(_after_passing, passing))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import libcst as cst
 
+from unbroken.diagnose.source.fixing import layout
 from unbroken.diagnose.source.fixing.plan import Plan
 from unbroken.diagnose.source.module import SourceModule
 from unbroken.diagnose.source.streams import Stream
@@ -54,16 +54,14 @@ def _drop_elements(plan: Plan, given: cst.Dict, call: cst.Call) -> None:
         plan.note(element, CODE, f"took the header `{_name(plan.module, element)}` away: HTTP/2 forbids it")
     kept = [element for element in given.elements if element not in found]
     if kept or not isinstance(plan.module.parent(given), cst.Arg):
-        plan.replace(given, _dict(given, kept))
+        plan.replace(given, layout.elements(given, kept))
     else:
         plan.edit(call, _without_headers)
 
 
 def _without_headers(call: cst.Call) -> cst.Call:
     kept = [arg for arg in call.args if arg.keyword is None or arg.keyword.value != "headers"]
-    if kept and kept[-1] is not call.args[-1]:
-        kept[-1] = kept[-1].with_changes(comma=call.args[-1].comma)
-    return call.with_changes(args=kept)
+    return call.with_changes(args=layout.arguments(call, kept) if kept else [])
 
 
 def remaining(plan: Plan, headers: cst.BaseExpression) -> cst.BaseExpression | None:
@@ -71,14 +69,14 @@ def remaining(plan: Plan, headers: cst.BaseExpression) -> cst.BaseExpression | N
     if not isinstance(headers, cst.Dict):
         return None if _is_covered(plan, headers) else headers
     kept = [element for element in headers.elements if not _is_set_anyway(plan, element)]
-    return _dict(headers, kept) if kept else None
+    return layout.elements(headers, kept) if kept else None
 
 
 def is_encoded(module: SourceModule, headers: cst.BaseExpression | None) -> bool:
     """Say whether these headers tell of a compressed body."""
     given = None if headers is None else module.value(headers)
     found = given.elements if isinstance(given, cst.Dict) else ()
-    return any(
+    return _is_encoded_later(module, headers) or any(
         _name(module, element) == "content-encoding"
         and isinstance(element, cst.DictElement)
         and (module.text_of(element.value) or "").lower() not in {"identity", "none", ""}
@@ -86,16 +84,46 @@ def is_encoded(module: SourceModule, headers: cst.BaseExpression | None) -> bool
     )
 
 
+def _is_encoded_later(module: SourceModule, headers: cst.BaseExpression | None) -> bool:
+    """Say whether the function around the name `headers` may put an encoding into what it names."""
+    function = None if not isinstance(headers, cst.Name) else module.function_around(headers)
+    texts = () if function is None else module.find(cst.SimpleString, within=function.body)
+    return any(
+        (module.text_of(text) or "").lower() == "content-encoding"
+        and isinstance(module.parent(text), cst.Index | cst.Arg | cst.DictElement)
+        for text in texts
+    )
+
+
 def _is_covered(plan: Plan, headers: cst.BaseExpression) -> bool:
     given = plan.module.value(headers)
-    return isinstance(given, cst.Dict) and all(_is_set_anyway(plan, element) for element in given.elements)
+    return (
+        isinstance(given, cst.Dict)
+        and all(_is_set_anyway(plan, element) for element in given.elements)
+        and isinstance(headers, cst.Name)
+        and _is_only_read(plan, headers, given)
+    )
 
 
-def _dict(given: cst.Dict, kept: Sequence[cst.BaseDictElement]) -> cst.Dict:
-    if kept and not given.lbrace.whitespace_after.empty:
-        return given.with_changes(elements=kept)
-    last = [kept[-1].with_changes(comma=given.elements[-1].comma)] if kept else []
-    return given.with_changes(elements=[*kept[:-1], *last])
+def _is_only_read(plan: Plan, headers: cst.Name, given: cst.Dict) -> bool:
+    """Say whether nothing can have put more into the dict `given` since: neither this module nor another."""
+    module = plan.module
+    if module.function_around(given) is None and headers.value in plan.shared:
+        return False
+    named = [name for name in module.find(cst.Name) if name.value == headers.value]
+    return all(_is_reading(module, name, given) for name in named)
+
+
+def _is_reading(module: SourceModule, name: cst.Name, given: cst.Dict) -> bool:
+    """Say whether `name` is none of the dict, or is given it, or hands it to somebody who only reads headers."""
+    parent = module.parent(name)
+    if isinstance(parent, cst.Attribute) and parent.attr is name:
+        return True
+    if isinstance(parent, cst.AssignTarget | cst.AnnAssign) or module.assigned(name) not in ([given], []):
+        return True
+    if isinstance(parent, cst.Arg):
+        return parent.keyword is not None and parent.keyword.value == "headers" and not parent.star
+    return isinstance(parent, cst.StarredDictElement)
 
 
 def _name(module: SourceModule, element: cst.BaseDictElement) -> str:

@@ -24,16 +24,19 @@ Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 def with_imports(tree: cst.Module, needed: Iterable[Import], spare: Iterable[Import]) -> cst.Module:
     """Return `tree` with the imports that are needed, and without those of `spare` that nothing uses.
 
-    A new one stands in the place of one that goes, else behind the last; a module of its own before the first.
+    A new one stands in the place of one that goes, else behind the last of the module's head; a module of its own
+    before the first. None stands below the first statement that uses it.
     """
     used = _used(tree)
     body, gone = _without(tree.body, {item for item in spare if _local(item) not in used})
     wanted = list(dict.fromkeys(needed))
-    body, names = _merged(body, [item for item in wanted if item[1] is not None])
+    latest = _first_use(body, {_local(item) for item in wanted})
+    body, names = _merged(body, [item for item in wanted if item[1] is not None], latest)
     modules = [_line(cst.Import([_alias(module, alias)])) for module, name, alias in wanted if name is None]
+    free = {is_module: spot for is_module, spot in gone.items() if spot.place <= latest}
     spots: list[tuple[_Spot, list[cst.SimpleStatementLine]]] = [
-        (gone.get(False) or _Spot(_after_imports(body)), list(_statements(names))),
-        (gone.get(True) or _first(body), modules),
+        (free.get(False) or _Spot(_after_imports(body[:latest])), list(_statements(names))),
+        (free.get(True) or _first(body, latest), modules),
     ]
     # The later place first, so that the earlier one stays where it is.
     for spot, new in sorted(spots, key=lambda item: -item[0].place):
@@ -52,9 +55,15 @@ class _Spot:
     """Those before the line that follows it then; None for what that has."""
 
 
-def _first(body: Sequence[Statement]) -> _Spot:
+def _first_use(body: Sequence[Statement], names: set[str]) -> int:
+    """Return the place of the first statement that has one of `names`; imports have none."""
+    return next((place for place, line in enumerate(body) if names & _used(line)), len(body))
+
+
+def _first(body: Sequence[Statement], latest: int) -> _Spot:
     """Return the place before the first import."""
-    place = next((at for at, line in enumerate(body) if _imports(line) and not _is_future(line)), _after_imports(body))
+    head = body[:latest]
+    place = next((at for at, line in enumerate(head) if _imports(line) and not _is_future(line)), _after_imports(head))
     if place == len(body) or not _imports(body[place]):
         return _Spot(place)
     below = () if _is_standard(body[place]) else (cst.EmptyLine(indent=False),)
@@ -85,8 +94,8 @@ def _local(item: Import) -> str:
     return alias or name or module.partition(".")[0]
 
 
-def _used(tree: cst.Module) -> set[str]:
-    """Return the names that stand in a module, other than in its imports; and its strings, as `__all__` has them."""
+def _used(tree: cst.CSTNode) -> set[str]:
+    """Return the names that stand in `tree`, other than in its imports; and its strings, as `__all__` has them."""
     found: set[str] = set()
     stack: list[cst.CSTNode] = [tree]
     while stack:
@@ -116,8 +125,15 @@ def _is_future(line: cst.CSTNode) -> bool:
 
 
 def _after_imports(body: Sequence[Statement]) -> int:
-    """Return the place behind the last import; without one, behind the docstring."""
-    found = [place + 1 for place, line in enumerate(body) if _imports(line)]
+    """Return the place behind the last import of the module's head; without one, behind the docstring.
+
+    The head ends with the first definition. What is imported below that is there for a reason of its own.
+    """
+    places = [place + 1 for place, line in enumerate(body) if _imports(line)]
+    head = next(
+        (place for place, line in enumerate(body) if isinstance(line, cst.FunctionDef | cst.ClassDef)), len(body)
+    )
+    found = [place for place in places if place <= head] or places
     is_documented = bool(body) and isinstance(body[0], cst.SimpleStatementLine) and _is_text(body[0].body[0])
     return found[-1] if found else int(is_documented)
 
@@ -182,10 +198,13 @@ def _item(alias: cst.ImportAlias, source: str | None) -> Import:
     return (name, None, alias.evaluated_alias) if source is None else (source, name, alias.evaluated_alias)
 
 
-def _merged(body: list[Statement], names: list[Import]) -> tuple[list[Statement], list[Import]]:
-    """Return `body` with `names` in the imports that are there for their modules, and those that found none."""
+def _merged(body: list[Statement], names: list[Import], latest: int) -> tuple[list[Statement], list[Import]]:
+    """Return `body` with `names` in the imports that are there for their modules, and those that found none.
+
+    Only the imports above the place `latest` are looked at.
+    """
     left = list(names)
-    for place, line in enumerate(body):
+    for place, line in enumerate(body[:latest]):
         parts = line.body if isinstance(line, cst.SimpleStatementLine) else ()
         for part in parts:
             source = _source(part) if isinstance(part, cst.ImportFrom) else None

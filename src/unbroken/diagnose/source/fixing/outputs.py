@@ -48,9 +48,7 @@ def drafts(
         is_bare: Says of an expression that it is put out without being framed, though it should be.
     """
     origins = Origins(module)
-    known = {
-        stream: draft for stream in found if (draft := _Reader(module, is_bare, origins).read(stream)) is not None
-    }
+    known = {stream: draft for stream in found if (draft := _Reader(module, is_bare, origins).read(stream)) is not None}
     while lost := [stream for stream, draft in known.items() if not _is_own(module, draft, known.values(), shared)]:
         for stream in lost:
             del known[stream]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar, cast
 
 import libcst as cst
@@ -28,10 +28,22 @@ class Plan:
         module: What is rewritten; its tree is never changed.
         config: Which rules are wanted.
         found: The codes that `check` reports, by line.
+        shared: Names of the module that other files use.
+        inspected: One of the files that are looked at together tells a `StreamingResponse` from other responses.
     """
 
-    def __init__(self, module: SourceModule, config: CheckConfig, found: dict[int, set[str]]) -> None:
+    def __init__(
+        self,
+        module: SourceModule,
+        config: CheckConfig,
+        found: dict[int, set[str]],
+        *,
+        shared: frozenset[str] = frozenset(),
+        inspected: bool = False,
+    ) -> None:
         self.module = module
+        self.shared = shared
+        self.inspected = inspected
         self.changes: list[Change] = []
         self._config = config
         self._found = found
@@ -79,24 +91,51 @@ class Plan:
     def known_as(self, module: str, name: str, fallback: str) -> str:
         """Return what this module calls `name` of `module`: as it is imported, or from now on; needs the import."""
         if (module, name) not in self._chosen:
-            self._chosen[module, name] = self._imported(f"{module}.{name}") or self._new(module, name, fallback)
+            self._chosen[module, name] = self._imported(module, name) or self._new(module, name, fallback)
         return self._chosen[module, name]
 
-    def module_name(self, module: str) -> str:
-        """Return what this module calls the module `module`; needs the import."""
-        for statement in self.module.find(cst.Import):
+    def module_name(self, module: str) -> str | None:
+        """Return what this module calls the module `module`; None where that name is given to something else, too."""
+        for statement in self._at_top(cst.Import):
             for alias in statement.names:
-                if alias.evaluated_name == module:
-                    return alias.evaluated_alias or module
+                local = alias.evaluated_alias or module
+                if alias.evaluated_name == module and self._is_always(local, module):
+                    return local
+        if not self._is_always(module, module):
+            return None
         self.need(module)
         return module
 
-    def _imported(self, qualified: str) -> str | None:
-        names = (node for node in self.module.find(cst.Name) if self.module.name(node) == qualified)
-        return next((name.value for name in names if not self._is_part(name)), None)
+    def _imported(self, module: str, name: str) -> str | None:
+        for statement in self._at_top(cst.ImportFrom):
+            if self._source(statement) == module and not isinstance(statement.names, cst.ImportStar):
+                for alias in statement.names:
+                    local = alias.evaluated_alias or name
+                    if alias.evaluated_name == name and self._is_always(local, f"{module}.{name}"):
+                        return local
+        return None
+
+    def _at_top(self, kind: type[Node]) -> Iterator[Node]:
+        """Yield the statements of the module's own body: what a function or a branch imports need not be there."""
+        for line in self.module.tree.body:
+            if isinstance(line, cst.SimpleStatementLine):
+                yield from (part for part in line.body if isinstance(part, kind))
+
+    def _is_always(self, local: str, qualified: str) -> bool:
+        """Say whether `local` is nothing but `qualified` wherever it stands in the module."""
+        named = (node for node in self.module.find(cst.Name) if node.value == local)
+        return all(self._is_part(name) or self.module.name(name) == qualified for name in named)
 
     def _is_part(self, name: cst.Name) -> bool:
-        return isinstance(self.module.parent(name), cst.Attribute | cst.ImportAlias | cst.AsName)
+        parent = self.module.parent(name)
+        if isinstance(parent, cst.Attribute):
+            return parent.attr is name or isinstance(self.module.parent(parent), cst.ImportAlias | cst.ImportFrom)
+        if isinstance(parent, cst.Arg):
+            return parent.keyword is name
+        return isinstance(parent, cst.ImportAlias | cst.ImportFrom | cst.AsName)
+
+    def _source(self, statement: cst.ImportFrom) -> str | None:
+        return None if statement.module is None or statement.relative else self.module.code(statement.module)
 
     def _new(self, module: str, name: str, fallback: str) -> str:
         chosen = name if name not in self._taken or self._imports(module, name) else fallback
@@ -107,11 +146,10 @@ class Plan:
     def _imports(self, module: str, name: str) -> bool:
         """Say whether `name` is imported from `module` as itself, and perhaps not used yet."""
         return any(
-            statement.module is not None
-            and self.module.code(statement.module) == module
+            self._source(statement) == module
             and not isinstance(statement.names, cst.ImportStar)
             and any(alias.evaluated_name == name and alias.asname is None for alias in statement.names)
-            for statement in self.module.find(cst.ImportFrom)
+            for statement in self._at_top(cst.ImportFrom)
         )
 
     def take(self, name: str) -> None:

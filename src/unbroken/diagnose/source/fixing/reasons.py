@@ -11,7 +11,8 @@ REASONS: Final = {
     "SSE002": "its response is made or read where no rewrite reaches, or the heartbeat was turned off on purpose",
     "SSE003": "its response stays what it is, or this exception is none that the client's leaving raises",
     "SSE004": "what the loop has to wait for is not in the source",
-    "SSE005": "raising again would leave out what follows the handler, or the block around the `yield`",
+    "SSE005": "raising again would leave out what follows the handler or the block, or end the stream for what was "
+    "cancelled by itself",
     "SSE006": "what the generator waits for has no asynchronous twin that is sure to do the same",
     "SSE007": "which asynchronous library, or which thread, takes the call's place is a choice",
     "SSE008": "who removes the subscriber, and when, is not plain from this function",

@@ -7,13 +7,15 @@ from typing import Final
 
 import libcst as cst
 
+from unbroken.diagnose.source.fixing import layout
 from unbroken.diagnose.source.fixing.frames import Frame, expression_of
 from unbroken.diagnose.source.fixing.headers import is_encoded, remaining
+from unbroken.diagnose.source.fixing.kept import why_kept
 from unbroken.diagnose.source.fixing.outputs import Draft, drafts, is_keyword
 from unbroken.diagnose.source.fixing.plan import Plan
 from unbroken.diagnose.source.streams import ANY_CONTENT, Kind, Stream
 
-__all__ = ["EVENT", "FRAMED", "RESPONSE", "answer_with_ours", "write_events"]
+__all__ = ["EVENT", "FRAMED", "MOVED", "RESPONSE", "answer_with_ours", "write_events"]
 
 RESPONSE: Final = "EventSourceResponse"
 EVENT: Final = "ServerSentEvent"
@@ -46,8 +48,7 @@ def _is_raw(plan: Plan, stream: Stream) -> bool:
         and plan.allows(call, *MOVED)
         # What is put into a compressed body between two frames breaks it: a heartbeat would.
         and not is_encoded(plan.module, stream.options.get("headers"))
-        # Whoever takes a response's body into its own hands needs the one that has it.
-        and not any(node.attr.value == "body_iterator" for node in plan.module.find(cst.Attribute))
+        and why_kept(plan.module, stream, inspected=plan.inspected) is None
     )
 
 
@@ -80,9 +81,8 @@ def _rewritten(plan: Plan, call: cst.Call, updated: cst.Call, ours: str, *, pref
         if argument is not None:
             # Once a place is left out, those that follow it need their names.
             kept.append(_named(argument, name) if gone and argument.keyword is None else argument)
-    if preframed:
-        kept.append(_named(cst.Arg(cst.Name("True")), "preframed"))
-    return updated.with_changes(func=cst.Name(ours), args=_spaced(call.args, kept))
+    added = _named(cst.Arg(cst.Name("True")), "preframed") if preframed else None
+    return updated.with_changes(func=cst.Name(ours), args=layout.arguments(updated, kept, added))
 
 
 def _argument(plan: Plan, name: str, before: cst.Arg, after: cst.Arg) -> cst.Arg | None:
@@ -100,15 +100,6 @@ def _argument(plan: Plan, name: str, before: cst.Arg, after: cst.Arg) -> cst.Arg
 def _named(argument: cst.Arg, name: str) -> cst.Arg:
     tight = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
     return argument.with_changes(keyword=cst.Name(name), equal=tight)
-
-
-def _spaced(before: Iterable[cst.Arg], kept: list[cst.Arg]) -> list[cst.Arg]:
-    """Return the arguments with the commas and line ends of those that stood at the same ends."""
-    old = list(before)
-    inner = old[0].comma if len(old) > 1 else cst.MaybeSentinel.DEFAULT
-    spaced = [argument.with_changes(comma=inner) for argument in kept[:-1]]
-    last = kept[-1].with_changes(comma=old[-1].comma, whitespace_after_arg=old[-1].whitespace_after_arg)
-    return [*spaced, last]
 
 
 def _rename_annotations(plan: Plan, raw: Iterable[Stream]) -> None:

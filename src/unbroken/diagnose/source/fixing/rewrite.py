@@ -23,16 +23,11 @@ THEIRS = frozenset({Kind.SSE_STARLETTE, Kind.FASTAPI})
 OURS = frozenset({Kind.UNBROKEN, Kind.COMPAT})
 
 
-def rewrite(plan: Plan, shared: frozenset[str]) -> None:
-    """Put into `plan` all that is to be done.
-
-    Args:
-        plan: For the module to be rewritten.
-        shared: Names of the module that others use.
-    """
+def rewrite(plan: Plan) -> None:
+    """Put into `plan` all that is to be done to its module."""
     found = streams(plan.module)
     # A guard mends the responses behind it as they are served, so theirs stay.
-    ours = [] if plan.module.guarded else _taken_over(plan, found, shared)
+    ours = [] if plan.module.guarded else _taken_over(plan, found)
     frame_once(plan, found, ours)
     for stream in found:
         drop_hop_by_hop(plan, stream)
@@ -50,11 +45,11 @@ def _let_pass(plan: Plan, found: list[Stream], ours: list[Stream]) -> None:
         let_pass(plan, function, how)
 
 
-def _taken_over(plan: Plan, found: list[Stream], shared: frozenset[str]) -> list[Stream]:
+def _taken_over(plan: Plan, found: list[Stream]) -> list[Stream]:
     """Give the streams the responses of this package, and return those that then have one."""
-    imported = import_ours(plan, found, shared)
+    imported = import_ours(plan, found, plan.shared)
     moved = moved_libraries(plan)
-    answered = answer_with_ours(plan, found, shared)
+    answered = answer_with_ours(plan, found, plan.shared)
     based = base_on_ours(plan, found)
     return [*imported, *answered, *based, *(stream for stream in found if moved and stream.kind in THEIRS)]
 

@@ -33,13 +33,14 @@ def sleep_alone(plan: Plan, found: Iterable[Stream]) -> None:
     for function in dict.fromkeys(function for stream in streams for function in stream.reach):
         sleeps = [call for call in plan.module.find(cst.Call, within=function.body, own=True) if _sleeps(plan, call)]
         if function.asynchronous is not None:
-            for call in sleeps:
-                if plan.allows(call, *CODES):
-                    _await(plan, call, CODES)
-        elif sleeps and _may_turn(plan, function, sleeps) and _is_streamed(plan, function, streams):
+            _await(plan, [call for call in sleeps if plan.allows(call, *CODES)], CODES)
+        elif (
+            sleeps
+            and _may_turn(plan, function, sleeps)
+            and _is_streamed(plan, function, streams)
+            and _await(plan, sleeps, (HELD,))
+        ):
             _turn(plan, function)
-            for call in sleeps:
-                _await(plan, call, (HELD,))
 
 
 def _sleeps(plan: Plan, call: cst.Call) -> bool:
@@ -96,10 +97,18 @@ def _turn(plan: Plan, function: cst.FunctionDef) -> None:
             return
 
 
-def _await(plan: Plan, call: cst.Call, codes: tuple[str, ...]) -> None:
-    loop = plan.module_name("asyncio")
-    plan.edit(call, partial(_awaited, name=f"{loop}.sleep"))
-    plan.note(call, plan.found(call, *codes), f"awaits `{loop}.sleep` in place of `{plan.module.code(call.func)}`")
+def _await(plan: Plan, sleeps: Iterable[cst.Call], codes: tuple[str, ...]) -> bool:
+    """Have these calls awaited; say whether they can be: where `asyncio` is something else as well, they stay."""
+    found = list(sleeps)
+    loop = plan.module_name("asyncio") if found else None
+    for call in found if loop else ():
+        _await_one(plan, call, f"{loop}.sleep", codes)
+    return loop is not None
+
+
+def _await_one(plan: Plan, call: cst.Call, name: str, codes: tuple[str, ...]) -> None:
+    plan.edit(call, partial(_awaited, name=name))
+    plan.note(call, plan.found(call, *codes), f"awaits `{name}` in place of `{plan.module.code(call.func)}`")
     if isinstance(call.func, cst.Attribute):
         local = call.func.value
         plan.spare("time", None, local.value if isinstance(local, cst.Name) and local.value != "time" else None)

@@ -35,6 +35,7 @@ def _says_only_its_type(plan: Plan, kind: cst.ClassDef) -> bool:
     ]
     return (
         len(kind.bases) == 1
+        and not plan.inspected
         and plan.module.name(kind.bases[0].value) in ANY_CONTENT
         and plan.allows(kind, *MOVED)
         and all(_is_type(plan, node) or _is_docstring(node) or isinstance(node, cst.Pass) for node in statements)

@@ -41,11 +41,21 @@ class Hole:
     is_json: bool = False
     is_int: bool = False
     """It names a constant `int`."""
+    percent: str = ""
+    """How `%` writes it, where a hole's `:` may write it otherwise."""
 
     @property
     def stands_alone(self) -> bool:
-        """Whether the expression itself is the text of the hole."""
+        """Whether `shown` itself is the text of the hole."""
         return self.is_text and not (self.conversion or self.spec)
+
+    @property
+    def shown(self) -> cst.BaseExpression:
+        """The expression that stands in the hole."""
+        if not self.percent:
+            return self.expression
+        operand = cst.Tuple([cst.Element(self.expression, comma=cst.Comma())])
+        return cst.BinaryOperation(cst.SimpleString(f'"%{self.percent}"'), cst.Modulo(), operand)
 
 
 Template = tuple[str | Hole, ...]
@@ -214,8 +224,7 @@ def _specified(module: SourceModule, hole: Hole, spec: str) -> Hole:
     if not spec or _is_number(module, hole.expression):
         return replace(hole, spec=spec) if spec else hole
     # `%` makes a float of its operand first, and `:.2f` asks the operand: a Decimal rounds otherwise.
-    operand = cst.Tuple([cst.Element(hole.expression, comma=cst.Comma())])
-    return Hole(cst.BinaryOperation(cst.SimpleString(f'"%{spec}"'), cst.Modulo(), operand), is_text=True)
+    return replace(hole, percent=spec, is_text=True)
 
 
 def _percent_values(module: SourceModule, node: cst.BaseExpression) -> list[Hole] | None:
@@ -291,8 +300,8 @@ def written(template: Template, code: Callable[[cst.CSTNode], str], quote: str =
             the other.
     """
     if len(template) == 1 and isinstance(template[0], Hole) and template[0].stands_alone:
-        return template[0].expression
-    quotes = sorted(("\"", "'"), key=lambda one: (_count(template, one), one != quote))
+        return template[0].shown
+    quotes = sorted(('"', "'"), key=lambda one: (_count(template, one), one != quote))
     if all(isinstance(part, str) for part in template):
         text = "".join(_escaped(str(part), quotes[0]) for part in template)
         return cst.SimpleString(f"{quotes[0]}{text}{quotes[0]}")
@@ -318,7 +327,7 @@ def _spelled(template: Template, holes: Iterator[str], quote: str) -> Iterator[s
 
 
 def _hole_code(hole: Hole, code: Callable[[cst.CSTNode], str]) -> str:
-    inner = code(hole.expression)
+    inner = code(hole.shown)
     if inner.startswith("{") or isinstance(hole.expression, cst.Lambda):
         inner = f"({inner})"
     conversion = f"!{hole.conversion}" if hole.conversion else ""

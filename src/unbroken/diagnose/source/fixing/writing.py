@@ -9,13 +9,25 @@ import tokenize
 from io import BytesIO
 from pathlib import Path
 
-__all__ = ["encoded", "write"]
+__all__ = ["encodable", "encoded", "write"]
 
 
 def encoded(text: str, before: bytes) -> bytes:
-    """Return `text` in the encoding that the source `before` declares, with its byte order mark if it has one."""
-    encoding, _ = tokenize.detect_encoding(BytesIO(before).readline)
-    return text.encode(encoding)
+    """Return `text` in the encoding that the source `before` declares, with its byte order mark if it has one.
+
+    What that encoding has not is escaped: it can only stand in a literal that the rewrite wrote, and none of those is
+    raw.
+    """
+    return text.encode(_encoding(before), "backslashreplace")
+
+
+def encodable(text: str, before: bytes) -> str:
+    """Return `text` as it reads once it is `encoded`."""
+    return encoded(text, before).decode(_encoding(before))
+
+
+def _encoding(source: bytes) -> str:
+    return tokenize.detect_encoding(BytesIO(source).readline)[0]
 
 
 def write(path: Path, content: bytes) -> None:

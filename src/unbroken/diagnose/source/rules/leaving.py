@@ -140,19 +140,27 @@ def _swallowed(module: SourceModule, stream: Stream, attempt: cst.Try, handler: 
     if does(module, handler.body, cst.Raise) or _earlier(module, attempt, handler):
         return None
     names = caught(module, handler)
-    if (handler.type is None or names & CANCELS) and _is_interrupted(module, attempt.body):
+    if (handler.type is None or names & CANCELS) and _is_interrupted(module, attempt.body, names):
         return "the cancellation"
     ours = stream.kind in OURS and does(module, attempt.body, cst.Yield)
     return "`ClientDisconnected`" if ours and names & ERRORS else None
 
 
-def _is_interrupted(module: SourceModule, body: cst.BaseSuite) -> bool:
-    """Say whether the stream's end may come in `body`; the wait for a task that was just cancelled is left alone."""
-    if does(module, body, cst.Yield):
+def _is_interrupted(module: SourceModule, body: cst.BaseSuite, names: frozenset[str]) -> bool:
+    """Say whether the stream's end may come in `body`; the wait for a task that was just cancelled is left alone.
+
+    Args:
+        module: Where it is.
+        body: The block.
+        names: What is caught around it; none for everything.
+    """
+    cancels = any(last_name(call) == "cancel" for call in module.find(cst.Call, within=body, own=True))
+    # No `CancelledError` comes at a `yield`: only who takes `GeneratorExit` as well is asked there.
+    is_for_task = cancels and bool(names) and names <= CANCELS - {"BaseException"}
+    if does(module, body, cst.Yield) and not is_for_task:
         return True
     awaited = [found.expression for found in module.find(cst.Await, within=body, own=True)]
     loops = [loop for loop in module.find(cst.For, within=body, own=True) if loop.asynchronous is not None]
-    cancels = any(last_name(call) == "cancel" for call in module.find(cst.Call, within=body, own=True))
     return bool(loops) or (not cancels and any(_is_wait(what) for what in awaited))
 
 
@@ -227,7 +235,7 @@ def _suppressed(module: SourceModule, stream: Stream) -> Iterator[Problem]:
                 if module.called(item.item) != "contextlib.suppress" or not isinstance(item.item, cst.Call):
                     continue
                 names = frozenset().union(*(types_in(module, arg.value) for arg in item.item.args))
-                taken = names & CANCELS and _is_interrupted(module, block.body)
+                taken = names & CANCELS and _is_interrupted(module, block.body, names)
                 ours = stream.kind in OURS and names & ERRORS and does(module, block.body, cst.Yield)
                 if (taken or ours) and _goes_on(module, block, None):
                     yield Problem(block, _swallowed_text("the cancellation" if taken else "`ClientDisconnected`"))
@@ -309,8 +317,8 @@ RULES: Final = (
             "a `yield` or an await, without `raise`, after which the loop has another round; with unbroken's "
             "responses also `Exception`, `OSError` and `ConnectionResetError` around a `yield`. A handler that "
             "leaves the loop or the function passes: with every server measured nothing is lost by that. So does "
-            "the wait for a task that was cancelled just before. A `yield` in a handler that takes `GeneratorExit` "
-            "or in a `finally` is found, too."
+            "the wait for a task that was cancelled just before, also where its block has a `yield`. A `yield` in a "
+            "handler that takes `GeneratorExit` or in a `finally` is found, too."
         ),
     ),
     Rule(
