@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -31,6 +32,11 @@ QUICK: Final = frozenset({
     "zrange",
 })  # fmt: skip
 """Awaits that nobody takes for a wait: the answer of a local store, a word to a broker."""
+LOOK_UP: Final = re.compile(
+    r"(get|fetch|find|load|list|count|check|save|update|insert|add|remove|delete|is|has|query|select)_"
+    r"(?!.*(next|message|event|chunk|token|stream|response|answer|reply|completion|result|generat|job|task|update))\w+"
+)
+"""Names of questions to a store; what a producer is asked for comes when it comes."""
 HEARTBEATS: Final = ("heartbeat", "keepalive", "keep_alive", "ping")
 
 
@@ -162,7 +168,7 @@ def _is_bounded_await(module: SourceModule, what: cst.BaseExpression, seen: set[
         return _calls_bounded(module, what, seen)
     if name == "get" and argument(what, "", 0) is not None:
         return True  # a look-up by key; a queue's has no argument
-    return name in QUICK or _timed(module, what)
+    return name in QUICK or LOOK_UP.fullmatch(name or "") is not None or _timed(module, what)
 
 
 def _timed(module: SourceModule, call: cst.Call) -> bool:

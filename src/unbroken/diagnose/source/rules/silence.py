@@ -98,8 +98,8 @@ RULES: Final = (
         limits=(
             "It looks at `StreamingResponse`, at `fastapi.sse.EventSourceResponse` that is returned instead of "
             "declared, and at responses whose heartbeat is turned off. An await has no bound unless it is a sleep "
-            "or a timeout of at most 15 s, a finished task, or the short answer of a store (`execute`, `hget`, "
-            "`publish`); a time that is no constant is taken to be short. A generator that yields a comment in a "
+            "or a timeout of at most 15 s, a finished task, or a question to a store, which is known by its name "
+            "(`execute`, `hget`, `get_user`, `list_files`); a time that is no constant is taken to be short. A generator that yields a comment in a "
             "loop, or is called heartbeat, keepalive or ping, is taken to send its own. A finite generator that "
             "only sleeps passes. Behind an `EventStreamGuard` there is nothing to find. The generator has to be a "
             "function of the same module."
