@@ -140,12 +140,39 @@ def _is_item(module: SourceModule, item: cst.Subscript) -> bool:
 
 
 def _is_name(module: SourceModule, name: cst.Name, depth: int) -> bool:
-    found = module.assigned(name)
     if name.value in {"True", "False", "None"}:
         return True
+    just_before = _just_before(module, name)
+    found = module.assigned(name) if just_before is None else [just_before]
     if not found:
         return NUMBERS.fullmatch(name.value) is not None
     return all(_is_definition(module, name, node, depth) for node in found)
+
+
+def _just_before(module: SourceModule, name: cst.Name) -> cst.BaseExpression | None:
+    """Return what an assignment before `name` in its own block gives it, whatever it was until then."""
+    inner: cst.CSTNode = name
+    for outer in module.around(name):
+        if isinstance(outer, cst.IndentedBlock):
+            earlier = list(outer.body[: outer.body.index(inner)])
+            for statement in reversed(earlier):
+                value = _assigns(statement, name.value)
+                if value is not None:
+                    return value
+                if any(found.value == name.value for found in module.find(cst.Name, within=statement)):
+                    return None  # it may be assigned in there, on some way
+        if isinstance(outer, cst.FunctionDef | cst.For | cst.While | cst.Lambda):
+            return None
+        inner = outer
+    return None
+
+
+def _assigns(statement: cst.CSTNode, name: str) -> cst.BaseExpression | None:
+    if not isinstance(statement, cst.SimpleStatementLine) or not isinstance(statement.body[0], cst.Assign):
+        return None
+    assign = statement.body[0]
+    target = assign.targets[0].target
+    return assign.value if isinstance(target, cst.Name) and target.value == name else None
 
 
 def _is_definition(module: SourceModule, name: cst.Name, node: cst.CSTNode, depth: int) -> bool:

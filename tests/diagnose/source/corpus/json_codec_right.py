@@ -21,6 +21,12 @@ async def steps():
         yield f"data: {JSONCodec.dumps({'step': number})}\n\n"
         yield f"data: {message_json}\n\n"
         await asyncio.sleep(0.01)
+    for message in ({"last": "line\n"}, {"end": "\n"}):
+        message = json.dumps(message)
+        try:
+            yield f"data: {message}\n\n"
+        finally:
+            await asyncio.sleep(0)
 
 
 @app.get("/stream")
