@@ -71,8 +71,9 @@ def raw_server(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[st
             lambda reader, writer: _answer(answer, reader, writer), "127.0.0.1", 0, ssl=tls
         )
         ports.append(server.sockets[0].getsockname()[1])
-        async with server:
-            await stop.wait()
+        await stop.wait()
+        # Leaving `async with server` would wait, from Python 3.12 on, for the answers that are cancelled after this.
+        server.close()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(_and_cancel_the_rest(serve)))
     thread.start()
