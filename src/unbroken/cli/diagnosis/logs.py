@@ -165,7 +165,7 @@ def _summary(explanation: Explanation) -> str:
     found = count(len(explanation.findings), "finding") if explanation.findings else "Nothing that breaks streams"
     ends = f"{explanation.streams:,} end{'' if explanation.streams == 1 else 's'} of streams"
     seen = f"{count(explanation.tracebacks, 'traceback')}, {ends}"
-    others = f"{count(explanation.unrelated, 'sign')} in code that streams nothing"
+    others = f"{count(explanation.unrelated, 'sign')} where nothing is known to stream"
     lines = [f"{found} in {count(explanation.lines, 'line')}: {seen}, {others}."]
     lines += [f"Left out: {count:,} {what}" for what, count in explanation.dropped.items()]
     return "\n".join(lines)
