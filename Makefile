@@ -38,9 +38,10 @@ scores: $(READY)  ## how often the rules of check, and explain, are right on the
 	$(BIN)/python -m tests.diagnose.source.scores
 	$(BIN)/python -m tests.diagnose.logs.scores
 
-pages: $(READY)  ## the pages that are made from data: causes and rules
+pages: $(READY)  ## what is made from data in the docs: causes, rules, scores
 	$(BIN)/python -m unbroken.diagnose.pages docs/causes
 	$(BIN)/python -m tests.diagnose.source.reference
+	$(BIN)/python -m tests.diagnose.logs.reference
 
 soak: $(READY)  ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout=1800
