@@ -6,6 +6,11 @@ UnbrokenError
 ├─ ConfigurationError (ValueError)      an argument, or where a thing is used, cannot work
 ├─ UnknownCauseError (LookupError)      the catalogue has no cause of that name; the text names those that come near
 ├─ DiagnosisError                       what was to be looked at cannot be read
+├─ LogError                             a log of topics did not do what was asked:
+│  ├─ LogUnavailable                    it cannot be reached, or its place cannot be opened
+│  ├─ TopicClosed                       nothing can be appended to the topic any more
+│  └─ Fenced                            another producer has taken the topic over
+├─ StreamGap                            events that a reader has not seen are gone; `.gap` says which
 └─ MissingExtraError (ImportError)      an optional library is absent; the text names the extra
 
 ConnectionResetError
@@ -26,10 +31,15 @@ __all__ = [
     "EncodeError",
     "EventStreamError",
     "EventTooLarge",
+    "Fenced",
     "LineTooLong",
+    "LogError",
+    "LogUnavailable",
     "MissingExtraError",
     "ServerClosing",
     "StreamClosed",
+    "StreamGap",
+    "TopicClosed",
     "UnbrokenError",
     "UnbrokenWarning",
     "UnknownCauseError",
@@ -99,6 +109,34 @@ class UnknownCauseError(UnbrokenError, LookupError):
 
 class DiagnosisError(UnbrokenError):
     """What was to be looked at cannot be read: a path that is not there, a configuration that is none."""
+
+
+class LogError(UnbrokenError):
+    """A log of topics did not do what was asked of it."""
+
+
+class LogUnavailable(LogError):
+    """The log cannot be reached now, or its place cannot be opened. What was being appended may be there, or not."""
+
+
+class TopicClosed(LogError):
+    """The topic was closed by its last event: nothing can be appended to it any more."""
+
+
+class Fenced(LogError):
+    """A producer with a higher fence has taken the topic over: this one must stop."""
+
+
+class StreamGap(UnbrokenError):
+    """Between what a reader of topics has seen and what comes next, events are gone. Reading may go on.
+
+    Attributes:
+        gap: An `unbroken.hub.Gap`: which topic, from where to where, why, and how many where that is known.
+    """
+
+    def __init__(self, gap: object) -> None:
+        super().__init__(f"events are gone: {gap}")
+        self.gap = gap
 
 
 class MissingExtraError(UnbrokenError, ImportError):

@@ -1,0 +1,39 @@
+"""What the tests of the file share: an opened log, and processes that append."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from unbroken.logs import Log, open_log
+from unbroken.testing.logs import Recorder
+
+__all__ = ["appender", "opened"]
+
+APPENDER = Path(__file__).with_name("appender.py")
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[tuple[Log, Recorder]]:
+    """Start a log, and stop it in the end."""
+    log, listener = open_log(url), Recorder()
+    await log.start(listener)
+    try:
+        yield log, listener
+    finally:
+        await log.stop()
+
+
+@contextmanager
+def appender(url: str, count: int, size: int = 10, *limit: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that appends batches of two; it is killed in the end."""
+    arguments = [sys.executable, str(APPENDER), url, str(count), str(size), *limit]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
