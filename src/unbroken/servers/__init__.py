@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from unbroken.servers import daphne, hypercorn, uvicorn
-from unbroken.servers.connection import Connection, Scope, is_plain, layers
+from unbroken.servers.connection import Connection, Scope, is_plain, layers, own_send
+from unbroken.servers.direct import DIRECT, DirectConnection, frame_chunk
 from unbroken.servers.signals import hook_signals, unhook_signals
 from unbroken.servers.tcp import TcpConnection, detect_dead_peers, forget_dead_peers, is_open, listeners
 
 __all__ = [
+    "DIRECT",
     "Connection",
+    "DirectConnection",
     "connection_of",
     "cuts_at_signal",
     "detect_dead_peers",
     "forget_dead_peers",
+    "frame_chunk",
     "hook_signals",
     "is_open",
     "is_plain",
     "listeners",
+    "own_send",
     "unhook_signals",
 ]
 

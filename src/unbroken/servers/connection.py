@@ -7,12 +7,13 @@ here, without patching any of them, and only where a stream needs it.
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Protocol
 
-__all__ = ["Connection", "is_plain", "layers"]
+__all__ = ["Connection", "is_plain", "layers", "own_send"]
 
 Scope = MutableMapping[str, Any]
 
@@ -76,6 +77,21 @@ def layers(send: Any) -> Iterator[Any]:
 def is_plain(send: Any) -> bool:
     """Whether between `send` and the server's own there is nothing that may open a scope while it sends."""
     return all(_is_known(layer) for layer in layers(send))
+
+
+def own_send(send: Any) -> Any:
+    """Return the server's own `send` for the bodies of a response that has begun; None where a body must not pass by.
+
+    What stands in between has then had its look at the start, and passes bodies on as they are. It must be
+    a coroutine function: a `send` that returns something else makes each write wait (granian).
+    """
+    found = list(layers(send))
+    if not found or not all(map(_is_known, found)):
+        return None
+    own = found[-1]
+    module = str(type(getattr(own, "__self__", own)).__module__)
+    known = module.partition(".")[0] in SERVERS and inspect.iscoroutinefunction(own)
+    return own if known else None
 
 
 def _is_known(layer: Any) -> bool:

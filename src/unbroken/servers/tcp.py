@@ -23,7 +23,15 @@ from typing import Any
 
 from unbroken.servers.connection import Scope
 
-__all__ = ["TcpConnection", "detect_dead_peers", "forget_dead_peers", "is_established", "is_open", "listeners"]
+__all__ = [
+    "TcpConnection",
+    "detect_dead_peer",
+    "detect_dead_peers",
+    "forget_dead_peers",
+    "is_established",
+    "is_open",
+    "listeners",
+]
 
 DESCRIPTORS = "/proc/self/fd"
 INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -72,6 +80,20 @@ def detect_dead_peers(scope: Scope, timeout: float) -> bool:
             # that is every client.
             asyncio.get_running_loop().call_later(SECOND_LOOK, _look_again, port, timeout, known)
     return True
+
+
+def detect_dead_peer(descriptor: int, timeout: float) -> bool:
+    """Have the kernel give up one client of this server that does not answer for `timeout` seconds.
+
+    Returns:
+        Whether it could be done: only on Linux, for a TCP connection that is open.
+    """
+    if sys.platform != "linux" or descriptor < 0:
+        return False
+    with suppress(OSError), _borrowed(descriptor) as sock:
+        _set(sock, timeout)
+        return True
+    return False
 
 
 def forget_dead_peers() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from unbroken.servers.connection import Connection
 from unbroken.servers.tcp import acknowledged_bytes, is_established
 
-__all__ = ["recognise"]
+__all__ = ["acknowledged_through", "is_alive_through", "recognise"]
 
 BYTES_UNSEEN = 0
 
@@ -31,6 +31,20 @@ def recognise(send: Any) -> Connection | None:
     return _Stream(cycle) if hasattr(cycle, "abort_stream") else _Cycle(cycle)
 
 
+def is_alive_through(transport: Any) -> bool:
+    """Whether the transport's connection is open to both sides; True where its socket cannot be seen."""
+    if transport.is_closing():
+        return False
+    sock = transport.get_extra_info("socket")
+    return sock is None or is_established(sock.fileno())
+
+
+def acknowledged_through(transport: Any) -> int:
+    """Return the bytes that the transport's peer has acknowledged; 0 if not known."""
+    sock = transport.get_extra_info("socket")
+    return 0 if sock is None or sock.fileno() < 0 else acknowledged_bytes(sock.fileno())
+
+
 class _Cycle:
     """A request on an HTTP/1.1 connection."""
 
@@ -41,11 +55,7 @@ class _Cycle:
         self._cycle = cycle
 
     def is_alive(self) -> bool:
-        transport = self._cycle.transport
-        if transport.is_closing():
-            return False
-        sock = transport.get_extra_info("socket")
-        return sock is None or is_established(sock.fileno())
+        return is_alive_through(self._cycle.transport)
 
     def is_closed(self) -> bool:
         return bool(self._cycle.transport.is_closing())
@@ -54,8 +64,7 @@ class _Cycle:
         return 0
 
     def acknowledged_bytes(self) -> int:
-        sock = self._cycle.transport.get_extra_info("socket")
-        return 0 if sock is None or sock.fileno() < 0 else acknowledged_bytes(sock.fileno())
+        return acknowledged_through(self._cycle.transport)
 
     def abort(self) -> None:
         self._cycle.transport.abort()
