@@ -1,6 +1,7 @@
 """Server-Sent Events for FastAPI and Starlette that do not break."""
 
 from unbroken.errors import ClientDisconnected, CloseReason, EncodeError, ServerClosing, StreamClosed
+from unbroken.hub.hub import Hub
 from unbroken.stream.drain import drain
 from unbroken.stream.guard import EventStreamGuard
 from unbroken.stream.limits import Limits
@@ -14,6 +15,7 @@ __all__ = [
     "EncodeError",
     "EventSourceResponse",
     "EventStreamGuard",
+    "Hub",
     "Limits",
     "ServerClosing",
     "ServerSentEvent",

@@ -37,7 +37,9 @@ class Deadlines:
 
     def look_again(self) -> None:
         """Note that something has begun whose time may run out."""
-        current_wheel().file(self, self._next_look())
+        look = self._next_look()
+        if look is not None:
+            current_wheel().file(self, look)
 
     def due_in(self, seconds: float) -> None:
         """Give what is ending so many seconds; then `hurry`."""
@@ -105,9 +107,9 @@ class Deadlines:
         elif outlet.started_at is None:
             if now >= exchange.opened + options.start_grace:
                 outlet.write_aside(b"" if options.preamble else options.opening_frame)
-        elif exchange.between and _is_over(outlet.last_write, options.heartbeat, now):
+        elif exchange.beats and exchange.between and _is_over(outlet.last_write, options.heartbeat, now):
             exchange.heartbeats += outlet.write_aside(options.heartbeat_now())
-        if now >= self._checked + self._look_interval():
+        if exchange.beats and now >= self._checked + self._look_interval():
             self._check(now)
 
     def _check(self, now: float) -> None:
@@ -128,9 +130,11 @@ class Deadlines:
         half = self.grace() / 2
         return half if limit is None else min(limit, half)
 
-    def _next_look(self) -> float:
+    def _next_look(self) -> float | None:
         exchange, outlet, options = self._exchange, self._exchange.outlet, self._exchange.options
-        looks = [self._checked + self._look_interval() if self._kill_at is None else self._kill_at]
+        looks = [] if self._kill_at is None else [self._kill_at]
+        if self._kill_at is None and exchange.beats:
+            looks.append(self._checked + self._look_interval())
         if exchange.reason is None and self._max_age is not None:
             looks.append(exchange.opened + self._max_age)
         if outlet.waits_since is not None:
@@ -138,11 +142,11 @@ class Deadlines:
                 looks.append(outlet.next_look(limit))
         elif outlet.started_at is None:
             looks.append(exchange.opened + options.start_grace)
-        elif options.heartbeat is not None:
+        elif exchange.beats and options.heartbeat is not None:
             # Inside an event no heartbeat may go; the write that ends it counts anew.
             since = outlet.last_write if exchange.between else asyncio.get_running_loop().time()
             looks.append(since + options.heartbeat)
-        return min(looks)
+        return min(looks, default=None)
 
 
 def _is_over(since: float | None, limit: float | None, now: float) -> bool:

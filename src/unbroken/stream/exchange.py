@@ -25,7 +25,7 @@ from unbroken.stream.producer import Producer
 from unbroken.stream.stepping import Trap
 from unbroken.wire import encode_control
 
-__all__ = ["Exchange", "Receive"]
+__all__ = ["GONE", "Exchange", "Receive"]
 
 Receive = Callable[[], Awaitable[Message]]
 
@@ -43,9 +43,9 @@ class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_deadlines", "_listening", "_outside", "between", "careful", "cleanup", "connection", "discarded", "ended",
-        "error", "events", "finishing", "gone", "heartbeats", "last_silence", "opened", "options", "outlet", "producer",
-        "reason",
+        "_deadlines", "_listening", "_outside", "beats", "between", "careful", "cleanup", "connection", "discarded",
+        "ended", "error", "events", "finishing", "gone", "heartbeats", "last_silence", "opened", "options", "outlet",
+        "producer", "reason",
     )  # fmt: skip
 
     def __init__(self, start: Message, send: Send, connection: Connection, options: StreamOptions) -> None:
@@ -66,6 +66,8 @@ class Exchange:
         self.careful = not is_plain(send)
         self.between = True
         """Whether what has been written ends between two events, so that a comment may follow."""
+        self.beats = True
+        """Whether its own deadlines look after its heartbeats and its socket; a feed does that for all its members."""
         self.last_silence = 0.0
         self.events = self.discarded = self.heartbeats = 0
 
@@ -129,15 +131,30 @@ class Exchange:
         self._listening = None
         if cancelled is not None:
             self.cancel_from_outside()
+        elif self.goes_on():
+            return
         self.close(CloseReason.CLIENT_CLOSED)
         await self.finish(cancelled)
 
     def begin(self, producer: Producer) -> None:
         """Have `producer` produce, and the deadlines kept. `finish` must follow."""
         self.producer = producer
-        pump = asyncio.get_running_loop().create_task(self._pump(producer), name="unbroken pump")
-        pump.add_done_callback(self._pump_ended)
+        self.start_pump()
         self.deadlines.look_again()
+
+    def start_pump(self) -> None:
+        """Run the producer in a task of its own."""
+        assert self.producer is not None
+        pump = asyncio.get_running_loop().create_task(self._pump(self.producer), name="unbroken pump")
+        pump.add_done_callback(self._pump_ended)
+
+    def rests(self) -> bool:
+        """Whether the producer has stopped running and the stream has not ended: somebody else writes meanwhile."""
+        return False
+
+    def goes_on(self) -> bool:
+        """Whether the stream lives on when the server's task ends."""
+        return False
 
     async def finish(self, cancelled: asyncio.CancelledError | None = None) -> None:
         """Wait for the end and the cleanup. Afterwards `reason` is set.
@@ -199,7 +216,8 @@ class Exchange:
             raise
         except BaseException as exc:  # noqa: BLE001 - kept, and raised to the framework
             self._failed(exc)
-        await self._end_body()
+        if not self.rests():
+            await self._end_body()
 
     def _was_cancelled(self, exc: asyncio.CancelledError) -> None:
         if self.reason is not None:
@@ -249,6 +267,8 @@ class Exchange:
             yield from rest  # type: ignore[misc] # a types.coroutine is both
 
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
+        if self.rests():
+            return
         if not pump.cancelled() and (exc := pump.exception()) is not None:
             self.error = self.error or exc
         if self.reason is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import types
-from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, MutableMapping
 from typing import Any, Protocol
 
 from unbroken.servers import Connection
@@ -85,6 +85,20 @@ class Outlet:
         if self._aside is not None or self.started_at is None or len(body) > PIECE_BYTES or self._takes_any_amount:
             return self._write_in_turn(body)
         return self._give({"type": "http.response.body", "body": body, "more_body": True})
+
+    def open_with(self, start: Message, preamble: bytes) -> None:
+        """Replace the headers, and what stands before the first item, unless they have left."""
+        if self.started_at is None:
+            self._start, self._preamble = start, preamble
+
+    def use(self, send: Send, connection: Connection) -> None:
+        """Write the rest of the body by another way to the same client: a `send` that waits while there is no room."""
+        self._send, self._connection = send, connection
+        self._takes_any_amount = False
+
+    def adopt(self, step: Coroutine[Trap, Any, None], trap: Trap) -> Awaitable[None]:
+        """Return the rest of a `send` that somebody else began, and has counted; it is to be awaited."""
+        return self._give_slowly({}, step.__await__(), trap)
 
     @types.coroutine
     def start(self) -> Generator[Trap, None, None]:

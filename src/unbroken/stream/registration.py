@@ -31,6 +31,9 @@ GUARD = "unbroken.guard"
 ON_CLOSE_TIMEOUT = 10.0
 """Seconds that a coroutine function given as `on_close` may take."""
 
+KEPT = ("type", "method", "path", "root_path", "client", "server", "endpoint", "route", "router")
+"""What of a scope says which request it was."""
+
 OnClose = Callable[[StreamRecord], Awaitable[None] | None]
 
 _ids = itertools.count(1)
@@ -122,6 +125,11 @@ class Registration:
         for revalidation in self._revalidations:
             revalidation.begin()
         tell("opened", self)
+
+    def travel_light(self) -> None:
+        """Keep of the request what its record needs: the stream outlives it."""
+        if not self._revalidations:
+            self._scope = {name: self._scope[name] for name in KEPT if name in self._scope}
 
     def dismiss(self) -> None:
         """End the stream because its server shuts down."""

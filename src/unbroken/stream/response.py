@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from unbroken.errors import CloseReason, ConfigurationError, UnbrokenWarning
-from unbroken.servers import connection_of, detect_dead_peers
+from unbroken.servers import Connection, connection_of, detect_dead_peers
 from unbroken.stream.exchange import Exchange, Receive
 from unbroken.stream.limits import Limits
 from unbroken.stream.options import StreamOptions
@@ -155,7 +155,10 @@ class EventSourceResponse(Response):
         if scope["type"] != "http":
             raise ConfigurationError(f"a {scope['type']} scope has no event stream: return this from an HTTP route")
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        if scope["method"] == "HEAD":
+        refusal = await self._prepare(scope, send)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        elif scope["method"] == "HEAD":
             await send(start)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
@@ -172,19 +175,29 @@ class EventSourceResponse(Response):
         places = await admit(policies, scope, receive, send)
         if places is None:
             return
-        exchange = Exchange(start, send, connection, self.options)
+        exchange = self._exchange(start, send, connection)
         producer = self._producer(exchange)
         stream = Registration(scope, exchange, policies, places, dismiss=self._dismiss())
         try:
             stream.begin(send)
             await exchange.run(producer, receive)
         finally:
-            await stream.end()
+            await self._end(exchange, stream)
         if exchange.reason is CloseReason.PRODUCER_ERROR:
             if exchange.started_after is not None:
-                connection.truncate()
+                exchange.connection.truncate()
             _raise(exchange)
         exchange.error = None  # its traceback leads back to the exchange
+
+    async def _prepare(self, scope: Message, send: Send) -> Response | None:
+        """Get ready, or return what to answer in place of a stream."""
+        return None
+
+    def _exchange(self, start: Message, send: Send, connection: Connection) -> Exchange:
+        return Exchange(start, send, connection, self.options)
+
+    async def _end(self, exchange: Exchange, stream: Registration) -> None:
+        await stream.end()
 
     def _dismiss(self) -> Callable[[], None] | None:
         """Return what ends the stream when its server shuts down, if that is not the exchange."""

@@ -1,0 +1,144 @@
+"""What of a hub runs on its event loop: the topics, the feeds, the flusher, and who reads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from unbroken.errors import CloseReason
+from unbroken.hub.counters import Counters
+from unbroken.hub.feed import Feed, Flusher
+from unbroken.hub.numbering import Numbering
+from unbroken.hub.reader import Reader
+from unbroken.hub.reading import OnGap
+from unbroken.hub.retention import Keeper, Retentions
+from unbroken.hub.revocation import Revocations
+from unbroken.hub.topics import Topics
+from unbroken.logs import Draft, Log, Position
+from unbroken.stream.options import StreamOptions
+
+if TYPE_CHECKING:
+    from unbroken.hub.subscriber import Subscriber
+
+__all__ = ["Engine"]
+
+STOP_TIMEOUT = 3.0
+"""Seconds for the streams that are open when the hub stops: a drain has most often ended them before."""
+
+FeedKey = tuple[tuple[str, ...], float | None, bytes]
+
+
+class Engine:
+    """The running parts of a hub, from `start` to `stop`. To be used on its loop only."""
+
+    def __init__(self, log: Log, counters: Counters, retentions: Retentions) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self.log = log
+        self.counters = counters
+        self.topics = Topics(log, counters)
+        self.subscribers: set[Subscriber] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+        self._feeds: dict[FeedKey, Feed] = {}
+        self._flusher = Flusher()
+        self._retentions = retentions
+        self._keeper: Keeper | None = None
+        self.revocations = Revocations(log, self.topics, lambda: self.subscribers, counters)
+
+    async def start(self) -> None:
+        """Open the log.
+
+        Raises:
+            LogUnavailable: it cannot be opened.
+        """
+        await self.log.start(self.topics)
+        self._keeper = Keeper(self.log, self._retentions)
+
+    def is_ours(self) -> bool:
+        """Whether it runs on the running loop, in this process."""
+        return self.loop is asyncio.get_running_loop() and not self.is_forked()
+
+    def is_forked(self) -> bool:
+        """Whether it is a parent process's."""
+        return self._pid != os.getpid()
+
+    def is_usable(self) -> bool:
+        """Whether its loop runs, in this process; asked in other threads."""
+        return self.loop.is_running() and not self.is_forked()
+
+    async def stop(self) -> None:
+        """End the streams that are left, and close everything."""
+        for subscriber in tuple(self.subscribers):
+            subscriber.close(CloseReason.SHUTDOWN)
+        left = [subscriber.exchange.ended for subscriber in self.subscribers]
+        if left:
+            await asyncio.wait(left, timeout=STOP_TIMEOUT)
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=STOP_TIMEOUT)
+        if self._keeper is not None:
+            await self._keeper.close()
+        await self._flusher.close()
+        await self.topics.close()
+        await self.log.stop()
+
+    async def abandon(self) -> None:
+        """Close the log of a loop that is closed: its tasks and timers ended with it."""
+        await self.log.stop()
+
+    async def publish(self, topic: str, payload: bytes, *, key: str | None, close: bool) -> Position:
+        """Append an event.
+
+        Raises:
+            LogError: as `Log.append` does.
+        """
+        appended = await self.log.append(topic, [Draft(payload)], key=key, close=close)
+        if appended.duplicate:
+            self.counters.duplicates += 1
+        else:
+            self.counters.published += 1
+            if self._keeper is not None:
+                self._keeper.note(topic, 1, len(payload))
+        return appended.position
+
+    async def open_reader(self, numbering: Numbering, on_gap: OnGap) -> Reader:
+        """Return a reader that begins with what comes next. Its topics must be released.
+
+        Raises:
+            LogUnavailable: the log cannot be read now.
+        """
+        topics = await self.topics.acquire(numbering.names)
+        return Reader(topics, numbering, self.log, on_gap, self.counters)
+
+    def see_off(self, ended: asyncio.Future[None], farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have `farewell` run when a stream has ended that no task of the server's waits for."""
+
+        def begin(_: object) -> None:
+            task = self.loop.create_task(farewell(), name="unbroken farewell")
+            self._endings.add(task)
+            task.add_done_callback(self._endings.discard)
+
+        ended.add_done_callback(begin)
+
+    def feed_of(self, reader: Reader, options: StreamOptions) -> Feed:
+        """Return the feed of those who read the same topics with the same heartbeat; made, if there is none."""
+        key = (reader.numbering.names, options.heartbeat, options.heartbeat_frame)
+        feed = self._feeds.get(key)
+        if feed is None:
+            feed = self._feeds[key] = Feed(
+                reader.topics,
+                reader.numbering,
+                options.heartbeat,
+                options.heartbeat_frame,
+                self._flusher.add,
+                self.counters,
+            )
+        return feed
+
+    def give_back(self, feed: Feed, options: StreamOptions) -> None:
+        """Retire a feed whose last member has left."""
+        key = (feed.numbering.names, options.heartbeat, options.heartbeat_frame)
+        if not feed.members and self._feeds.get(key) is feed:
+            del self._feeds[key]
+            feed.retire()

@@ -1,0 +1,108 @@
+"""Which retention holds for which topic, and the task that keeps to it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from unbroken.errors import ConfigurationError, LogUnavailable
+from unbroken.hub.names import INTERNAL
+from unbroken.logs import Log, Retention
+from unbroken.observe import logger
+
+__all__ = ["Keeper", "Retentions"]
+
+ROUND_INTERVAL = 60.0
+"""Seconds between two rounds through all topics: age alone makes them shorter."""
+SHARE = 8
+"""A topic is trimmed when it has grown by one such part of what it may hold."""
+
+
+class Retentions:
+    """The retention of each topic: of the first pattern that its name matches, else the default.
+
+    Raises:
+        ConfigurationError: what is given is no `Retention`, nor a mapping of patterns to some.
+    """
+
+    def __init__(self, given: Retention | Mapping[str, Retention] | None) -> None:
+        patterns = given if isinstance(given, Mapping) else {"*": given or Retention()}
+        for pattern, retention in patterns.items():
+            if not isinstance(pattern, str) or not isinstance(retention, Retention):
+                raise ConfigurationError(
+                    f"retention has {pattern!r}: {retention!r}; give a Retention(…), or a mapping from patterns of "
+                    "topics ('chat:*') to such"
+                )
+        self._patterns = tuple(patterns.items())
+        self.of = lru_cache(maxsize=1024)(self._find)
+
+    def _find(self, topic: str) -> Retention:
+        if topic.startswith(INTERNAL):
+            return _OURS
+        return next((retention for pattern, retention in self._patterns if fnmatchcase(topic, pattern)), Retention())
+
+
+_OURS = Retention(max_events=1000, max_age=3600.0)
+
+
+class Keeper:
+    """Trims topics: soon after they have grown, and all in rounds. Owned by an engine."""
+
+    def __init__(self, log: Log, retentions: Retentions) -> None:
+        self._log = log
+        self._retentions = retentions
+        self._grown: Counter[str] = Counter()
+        self._grown_bytes: Counter[str] = Counter()
+        self._due: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="unbroken keeper")
+
+    def note(self, topic: str, events: int, size: int) -> None:
+        """Hear that a topic has grown."""
+        retention = self._retentions.of(topic)
+        self._grown[topic] += events
+        self._grown_bytes[topic] += size
+        many = retention.max_events is not None and self._grown[topic] > retention.max_events // SHARE
+        if many or (retention.max_bytes is not None and self._grown_bytes[topic] > retention.max_bytes // SHARE):
+            del self._grown[topic], self._grown_bytes[topic]
+            self._due[topic] = None
+            self._wake.set()
+
+    async def close(self) -> None:
+        """Trim no more."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(ROUND_INTERVAL * random.uniform(0.8, 1.2)):  # noqa: S311 - no secret
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._try(self._go_round)
+            self._wake.clear()
+            await self._try(self._trim_due)
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except LogUnavailable as exc:
+            logger.warning("topics are not trimmed now: %s", exc)
+
+    async def _go_round(self) -> None:
+        """Trim all topics."""
+        self._grown.clear()
+        self._grown_bytes.clear()
+        for topic in await self._log.topics():
+            await self._log.trim(topic, self._retentions.of(topic))
+            await asyncio.sleep(0)
+
+    async def _trim_due(self) -> None:
+        while self._due:
+            topic = next(iter(self._due))
+            del self._due[topic]
+            await self._log.trim(topic, self._retentions.of(topic))

@@ -1,0 +1,88 @@
+"""Ending the streams of those who may no longer read, in every process: by a topic of the hub's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from unbroken.errors import CloseReason, LogUnavailable
+from unbroken.hub.counters import Counters
+from unbroken.hub.event import Event
+from unbroken.hub.names import INTERNAL
+from unbroken.hub.topic import Topic
+from unbroken.hub.topics import Topics
+from unbroken.logs import Draft, Log
+from unbroken.observe import logger
+
+if TYPE_CHECKING:
+    from unbroken.hub.subscriber import Subscriber
+
+__all__ = ["REVOKED", "Revocations"]
+
+REVOKED = f"{INTERNAL}revoked"
+
+User = str | int | None
+
+
+class Revocations:
+    """Tells all processes of a revocation, and hears of those of others. Owned by an engine."""
+
+    def __init__(
+        self, log: Log, topics: Topics, subscribers: Callable[[], Iterable[Subscriber]], counters: Counters
+    ) -> None:
+        self._log = log
+        self._topics = topics
+        self._subscribers = subscribers
+        self._counters = counters
+        self._topic: Topic | None = None
+
+    async def follow(self) -> None:
+        """Hear of what others revoke; asked for by each stream that opens, and done once."""
+        if self._topic is not None or not self._log.guarantees.shared:
+            return
+        try:
+            (topic,) = await self._topics.acquire((REVOKED,))
+        except LogUnavailable as exc:
+            logger.warning("what other processes revoke is not heard of yet: %s", exc)
+        else:
+            if self._topic is None:
+                self._topic = topic
+                topic.followers.add(self)
+            else:
+                self._topics.release((topic,))
+
+    async def revoke(self, user: User, topic: str | None) -> int:
+        """End streams here, and everywhere.
+
+        Raises:
+            LogUnavailable: others may not have heard of it.
+        """
+        count = self._end(user, topic)
+        if self._log.guarantees.shared:
+            await self._log.append(REVOKED, [Draft(json.dumps({"user": user, "topic": topic}).encode())])
+        return count
+
+    def on_events(self, topic: Topic, events: Sequence[Event]) -> None:
+        """End what another process has revoked."""
+        for event in events:
+            said = json.loads(event.payload)
+            self._end(said["user"], said["topic"])
+
+    def on_break(self, topic: Topic) -> None:
+        """Note that some may not have been heard of: what was trimmed or lost cannot be made up for."""
+        logger.warning("the history of revocations has a break; revalidate= asks regularly, where that matters")
+
+    def _end(self, user: User, topic: str | None) -> int:
+        ended = 0
+        for subscriber in tuple(self._subscribers()):
+            if _matches(subscriber, user, topic) and subscriber.exchange.reason is None:
+                subscriber.close(CloseReason.REVOKED)
+                ended += 1
+        self._counters.revoked += ended
+        return ended
+
+
+def _matches(subscriber: Subscriber, user: User, topic: str | None) -> bool:
+    of_user = user is None or subscriber.user == user
+    return of_user and (topic is None or topic in subscriber.names)

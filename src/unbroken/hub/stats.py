@@ -1,0 +1,73 @@
+"""What a hub does, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unbroken.hub.counters import Counters
+from unbroken.hub.engine import Engine
+
+__all__ = ["HubStats", "stats_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubStats:
+    """One look at a hub in this process. Sums are since the hub was made."""
+
+    topics: int
+    """Topics that are followed here: somebody reads them, or did a moment ago."""
+    subscribers: int
+    """Responses that are open."""
+    live: int
+    """Of those, the ones that have everything there is."""
+    behind: int
+    """The others: they are replaying, or their clients are slow."""
+    published: int
+    """Events that were published here, duplicates not counted."""
+    duplicates: int
+    """Times that a key had been used, so that nothing was published."""
+    delivered: int
+    """Deliveries to those who were live: events times clients."""
+    replayed: int
+    """Events that were read from the log for readers who were not."""
+    demotions: int
+    """Times that a live reader fell behind."""
+    dropped: int
+    """Events that were passed over for slow readers with `overflow="drop_oldest"`; they were told."""
+    conflated: int
+    """Events that slow readers with `overflow="conflate"` did not get, since a newer one of the same key came."""
+    revoked: int
+    """Streams that were ended by `revoke`."""
+    fills: int
+    """Times that a topic was looked up in the log, since something was missing or in doubt."""
+    breaks: int
+    """Times that the log's history did not follow on what had been seen."""
+    resumes: Mapping[str, int]
+    """Beginnings: `none` without a cursor, `complete`, or `gap`."""
+    gaps: Mapping[str, int]
+    """Gaps that readers were told of, by reason."""
+
+
+def stats_of(counters: Counters, engine: Engine | None) -> HubStats:
+    """Return one look at the counters, and at what is open."""
+    subscribers = tuple(engine.subscribers) if engine is not None else ()
+    live = sum(subscriber.is_live for subscriber in subscribers)
+    return HubStats(
+        topics=0 if engine is None else len(engine.topics),
+        subscribers=len(subscribers),
+        live=live,
+        behind=len(subscribers) - live,
+        published=counters.published,
+        duplicates=counters.duplicates,
+        delivered=counters.delivered,
+        replayed=counters.replayed,
+        demotions=counters.demotions,
+        dropped=counters.dropped,
+        conflated=counters.conflated,
+        revoked=counters.revoked,
+        fills=counters.fills,
+        breaks=counters.breaks,
+        resumes=dict(counters.resumes),
+        gaps={str(reason): count for reason, count in counters.gaps.items()},
+    )

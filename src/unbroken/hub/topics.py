@@ -1,0 +1,132 @@
+"""The topics that this process follows: opened when somebody reads them, kept a little after the last has left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+
+from unbroken.errors import LogUnavailable
+from unbroken.hub.counters import Counters
+from unbroken.hub.topic import Topic
+from unbroken.logs import Entry, Log
+from unbroken.observe import logger
+
+__all__ = ["Topics"]
+
+LINGER = 30.0
+"""Seconds for which a topic that nobody reads stays open: its readers may only be on their way back."""
+
+
+class Topics:
+    """The open topics of one hub, and the listener of its log. To be used on the hub's loop only."""
+
+    def __init__(self, log: Log, counters: Counters) -> None:
+        self._log = log
+        self._counters = counters
+        self._topics: dict[str, Topic] = {}
+        self._opening: dict[str, asyncio.Task[None]] = {}
+        self._lingering: dict[str, asyncio.TimerHandle] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(tuple(self._topics.values()))
+
+    async def acquire(self, names: Sequence[str]) -> tuple[Topic, ...]:
+        """Return the topics, open; each must be released.
+
+        Raises:
+            LogUnavailable: one of them cannot be read now.
+        """
+        taken = tuple(map(self._take, names))
+        try:
+            for name in names:
+                if name in self._opening:
+                    await asyncio.shield(self._opening[name])
+        except BaseException:
+            self.release(taken)
+            raise
+        return taken
+
+    def release(self, topics: Sequence[Topic]) -> None:
+        """Give topics back that `acquire` returned."""
+        for topic in topics:
+            topic.users -= 1
+            if not topic.users and self._topics.get(topic.name) is topic:
+                loop = asyncio.get_running_loop()
+                self._lingering[topic.name] = loop.call_later(LINGER, self._drop, topic.name)
+
+    async def close(self) -> None:
+        """Let go of all."""
+        for timer in self._lingering.values():
+            timer.cancel()
+        self._lingering.clear()
+        opening, self._opening = list(self._opening.values()), {}
+        topics, self._topics = list(self._topics.values()), {}
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, *self._closing, *(topic.close() for topic in topics), return_exceptions=True)
+
+    # What the log tells.
+
+    def on_entries(self, topic: str, epoch: str, entries: Sequence[Entry], closed: bool) -> None:
+        """Pass entries on to the topic, if anybody reads it."""
+        found = self._topics.get(topic)
+        if found is not None:
+            found.on_entries(epoch, entries, closed)
+
+    def on_doubt(self, topics: Collection[str] | None) -> None:
+        """Have topics read the log, all of them for None."""
+        for topic in self:
+            if topics is None or topic.name in topics:
+                topic.doubt()
+
+    def _take(self, name: str) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = self._topics[name] = Topic(name, self._log, self._counters)
+            task = asyncio.get_running_loop().create_task(self._open(topic), name="unbroken topic")
+            task.add_done_callback(_retrieve)
+            self._opening[name] = task
+        timer = self._lingering.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+        topic.users += 1
+        return topic
+
+    async def _open(self, topic: Topic) -> None:
+        try:
+            await topic.open()
+        except BaseException:
+            if self._topics.get(topic.name) is topic:
+                del self._topics[topic.name]  # whoever asks next tries again
+            raise
+        finally:
+            self._opening.pop(topic.name, None)
+
+    def _drop(self, name: str) -> None:
+        self._lingering.pop(name, None)
+        topic = self._topics[name]
+        if topic.users:
+            return
+        del self._topics[name]
+        task = asyncio.get_running_loop().create_task(self._close(topic), name="unbroken topic")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self, topic: Topic) -> None:
+        try:
+            await topic.close()
+            if topic.name in self._topics:  # opened anew meanwhile: the watch that ended was also its own
+                await self._log.watch(topic.name)
+                self._topics[topic.name].doubt()
+        except LogUnavailable as exc:
+            logger.debug("topic %r could not be unwatched: %s", topic.name, exc)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Take note of an error: those who waited for the topic may all have left."""
+    if not task.cancelled():
+        task.exception()
