@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from unbroken.errors import CloseReason
 from unbroken.hub.counters import Counters
 from unbroken.hub.feed import Feed, Flusher
+from unbroken.hub.neighbours import Neighbours
 from unbroken.hub.numbering import Numbering
 from unbroken.hub.reader import Reader
 from unbroken.hub.reading import OnGap
@@ -45,6 +46,7 @@ class Engine:
         self._flusher = Flusher()
         self._retentions = retentions
         self._keeper: Keeper | None = None
+        self._neighbours = None if log.guarantees.shared else Neighbours()
         self.revocations = Revocations(log, self.topics, lambda: self.subscribers, counters)
 
     async def start(self) -> None:
@@ -101,6 +103,12 @@ class Engine:
             if self._keeper is not None:
                 self._keeper.note(topic, 1, len(payload))
         return appended.position
+
+    async def receive(self, scope: Mapping[str, Any]) -> None:
+        """See to what the first stream of a process, or of a server, wants to be seen to."""
+        if self._neighbours is not None:
+            self._neighbours.look(scope.get("server"))
+        await self.revocations.follow()
 
     async def open_reader(self, numbering: Numbering, on_gap: OnGap) -> Reader:
         """Return a reader that begins with what comes next. Its topics must be released.

@@ -71,7 +71,7 @@ class HubResponse(EventSourceResponse):
         if not self._begin(request):
             return _refusal(f"{CURSOR_QUERY} is no cursor of this stream: leave it out, or give an event's id.\n", 400)
         engine = await self._hub.open()
-        await engine.revocations.follow()
+        await engine.receive(scope)
         self._admit(grant)
         self._scope, self._send = scope, send
         return None

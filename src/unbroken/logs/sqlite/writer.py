@@ -122,7 +122,10 @@ class Writer:
     async def stop(self) -> None:
         """Finish what was submitted, close the file and end the thread."""
         self._queue.put(None)
-        await asyncio.shield(self._ended)
+        if self._loop is asyncio.get_running_loop():
+            await asyncio.shield(self._ended)
+        else:  # its own loop was closed without a stop, and nobody is told anything there any more
+            await asyncio.to_thread(self._thread.join)
 
     def _put(self, item: _Job | _Watch) -> None:
         self._queue.put(item)
