@@ -25,7 +25,10 @@ NAMES = ("send", "_send", "inner_send", "original_send", "asgi_send")
 
 
 SERVERS = frozenset({"uvicorn", "hypercorn", "daphne", "granian", "_granian"})
-PLAIN = frozenset({"starlette.middleware.errors", "starlette._exception_handler", "unbroken.stream.guard"})
+PLAIN = frozenset({
+    "starlette.middleware.errors", "starlette._exception_handler", "starlette.middleware.cors",
+    "starlette.middleware.sessions", "unbroken.stream.guard",
+})  # fmt: skip
 """Modules whose `send` looks at the message and passes it on."""
 
 
@@ -95,7 +98,8 @@ def own_send(send: Any) -> Any:
 
 
 def _is_known(layer: Any) -> bool:
-    owner = getattr(layer, "__self__", None) or (layer.func if isinstance(layer, partial) else layer)
+    layer = layer.func if isinstance(layer, partial) else layer
+    owner = getattr(layer, "__self__", layer)
     module = str(owner.__module__ if isinstance(owner, types.FunctionType) else type(owner).__module__)
     return module.partition(".")[0] in SERVERS or module in PLAIN
 
