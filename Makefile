@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_PEERS = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 
-.PHONY: demo test test-matrix check format bench scores pages soak coverage clean
+.PHONY: demo test test-matrix check format bench bench-quick scores pages soak coverage clean
 
 demo: $(READY)
 	$(BIN)/unbroken demo
@@ -31,8 +32,13 @@ coverage: $(READY)
 	$(BIN)/coverage combine
 	$(BIN)/coverage report
 
-bench: $(READY)  ## side by side with real peers; prints ratios, gates nothing
+bench: $(READY)  ## side by side with real peers; prints ratios, gates nothing; over an hour on a quiet machine
+	$(BENCH_PEERS)
 	$(BIN)/python -m benchmarks
+
+bench-quick: $(READY)  ## the same, much less of everything: about two minutes
+	$(BENCH_PEERS)
+	$(BIN)/python -m benchmarks --quick
 
 scores: $(READY)  ## how often the rules of check, and explain, are right on their corpora
 	$(BIN)/python -m tests.diagnose.source.scores

@@ -5,50 +5,100 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from benchmarks import explain
 from benchmarks.client import CLIENT_CORE
+from benchmarks.fanout import peers as fanout_peers
+from benchmarks.fanout import run as fanout
+from benchmarks.fanout.report import report as fanout_report
+from benchmarks.fanout.scenarios import SCENARIOS
 from benchmarks.peers import PEERS, WRAPPINGS, available
 from benchmarks.report import machine, table
 from benchmarks.server import Server, pin
 from benchmarks.workloads import WORKLOADS, Figure, Size
 
-_PARTS = {"stream": ["stream"], "await": ["sleep", "queue"], "request": ["request"], "idle": ["idle"], "explain": []}
+_PARTS = {
+    "stream": ["stream"],
+    "await": ["sleep", "queue"],
+    "request": ["request"],
+    "idle": ["idle"],
+    "explain": [],
+    "fanout": [],
+}
 _FULL = Size(events=200_000, streams=2000, requests=20_000)
 _QUICK = Size(events=20_000, streams=500, requests=2_000)
+_ALL_PEERS = PEERS | fanout_peers.PEERS
 
 Results = dict[str, dict[str, list[Figure]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    size = _size(options)
-    cores = os.cpu_count() or 1
+    # Servers are in groups of their own, and are ended on the way out: so a `kill` has to be such a way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pin(CLIENT_CORE)
-    _allow_files(size.streams + 100)
-    if options.only == "explain":
-        print(explain.report(options.megabytes or (50 if options.quick else 1000)))
-        return
+    figures: dict[str, Any] = {}
+    for part in (_responses, _fan_out, _explain):
+        part(options, figures)
+    if options.json:
+        print(json.dumps(figures, indent=2))
+
+
+def _responses(options: argparse.Namespace, figures: dict[str, Any]) -> None:
     workloads = _PARTS[options.only] if options.only else list(WORKLOADS)
-    results = _run(workloads, options.peers or available(), options.reps or (1 if options.quick else 5), size)
-    print(_as_json(results) if options.json else _as_tables(results, machine(cores)))
-    if options.only is None and not options.json:
+    peers = [peer for peer in options.peers or available() if peer in PEERS]
+    if not workloads or not peers:
+        return
+    size = _size(options)
+    _allow_files(size.streams + 100)
+    results = _run(workloads, peers, options.reps or (1 if options.quick else 5), size)
+    figures |= _plain(results)
+    if not options.json:
+        print(_as_tables(results, machine(os.cpu_count() or 1)))
+
+
+def _fan_out(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    peers = [peer for peer in options.peers or fanout_peers.PEERS if peer in fanout_peers.PEERS]
+    if options.only not in (None, "fanout") or not peers:
+        return
+    size = fanout.QUICK if options.quick else fanout.FULL
+    size = fanout.resized(size, options.subscribers, options.seconds)
+    _allow_files(fanout.files(size))
+    scenarios = options.scenarios or (fanout.QUICK_SCENARIOS if options.quick else list(SCENARIOS))
+    results = fanout.run(peers, scenarios, options.reps or (1 if options.quick else 3), size, _say)
+    _say("")
+    figures["fanout"] = asdict(results)
+    if options.save:
+        Path(options.save).write_text(results.to_json())
+    if not options.json:
+        print(fanout_report(results))
+
+
+def _explain(options: argparse.Namespace, _: dict[str, Any]) -> None:
+    if options.only == "explain" or (options.only is None and not options.json):
         print(explain.report(options.megabytes or (50 if options.quick else 1000)))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description="SSE responses side by side; gates nothing.")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the events, a quarter of the streams, once")
-    parser.add_argument("--reps", type=int, metavar="N", help="repetitions, interleaved (5; with --quick 1)")
+    parser.add_argument("--quick", action="store_true", help="much less of everything, once")
+    parser.add_argument("--reps", type=int, metavar="N", help="repetitions, interleaved (5, fanout 3; with --quick 1)")
     parser.add_argument("--only", choices=_PARTS, help="one part instead of all")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, metavar="NAME", help=f"some of: {'; '.join(PEERS)}")
+    parser.add_argument("--peers", nargs="+", choices=_ALL_PEERS, metavar="NAME", help=f"of: {'; '.join(_ALL_PEERS)}")
     parser.add_argument("--events", type=int, metavar="N", help="events of one stream")
     parser.add_argument("--streams", type=int, metavar="N", help="idle streams")
     parser.add_argument("--requests", type=int, metavar="N", help="requests for something else than a stream")
     parser.add_argument("--megabytes", type=int, metavar="N", help="size of the log that `explain` reads (1000)")
+    parser.add_argument("--subscribers", type=int, nargs="+", metavar="N", help="of the fan-out, in all its scenarios")
+    parser.add_argument("--seconds", type=float, metavar="S", help="at the most for each phase of the fan-out")
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, help="of the fan-out")
+    parser.add_argument("--save", metavar="FILE", help="the figures of the fan-out, for benchmarks.fanout.page")
     parser.add_argument("--json", action="store_true", help="every single figure, as JSON")
     return parser
 
@@ -88,12 +138,11 @@ def _say(progress: str) -> None:
         print(f"\r\x1b[K{progress}", end="", file=sys.stderr, flush=True)
 
 
-def _as_json(results: Results) -> str:
-    plain = {
+def _plain(results: Results) -> dict[str, Any]:
+    return {
         workload: {peer: [asdict(figure) for figure in figures] for peer, figures in peers.items()}
         for workload, peers in results.items()
     }
-    return json.dumps(plain, indent=2)
 
 
 def _as_tables(results: Results, title: str) -> str:

@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
-__all__ = ["SERVER_CORE", "Server", "pin"]
+__all__ = ["ROOT", "SERVER_CORE", "Process", "Server", "pin"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER_CORE = 0
@@ -30,29 +32,28 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
-class Server:
-    """A fresh server for one peer; its CPU time and memory are read from outside."""
+class Process:
+    """A fresh server, which prints its port; its CPU time and memory, and its children's, are read from outside."""
 
-    def __init__(self, peer: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.server", peer], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        # A group of its own, so that its children end with it.
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, process_group=0)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             self._process.communicate()
-            raise RuntimeError(f"the server of {peer!r} did not start; its own words are above")
+            raise RuntimeError(f"the server of {name!r} did not start; its own words are above")
         self.port = int(line)
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
     def cpu(self) -> float:
-        """Give the seconds of CPU, user and kernel, that the process had used when it came to rest."""
+        """Give the seconds of CPU, user and kernel, that the server had used when it came to rest."""
         # A running process is accounted for at its next switch or tick only, and the client may see the end of a
         # stream before that: two equal readings say that the server sleeps.
         deadline = time.monotonic() + REST_TIMEOUT
@@ -65,12 +66,27 @@ class Server:
     def _clock(self) -> float:
         # The clock of another process, as clock_getcpuclockid(3) makes it. /proc/PID/stat has the same sum in
         # ticks of 10 ms, which is a tenth of what the fast peers use in a whole run.
-        return time.clock_gettime((~self._process.pid << 3) | 2)
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._pids())
 
     def resident(self) -> float:
         """Give the resident memory in KiB."""
-        lines = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
-        return float(next(line.split()[1] for line in lines if line.startswith("Rss:")))
+        return sum(map(_resident, self._pids()))
+
+    def _pids(self) -> list[int]:
+        pid = self._process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def _resident(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("Rss:")))
+
+
+class Server(Process):
+    """A peer of `benchmarks.peers` under uvicorn."""
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(peer, [sys.executable, "-m", "benchmarks.server", peer])
 
 
 def main(peer: str) -> None:

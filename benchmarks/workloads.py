@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.client import make_requests, open_streams, read_stream, still_open
-from benchmarks.server import Server
+from benchmarks.server import Process, Server
 
-__all__ = ["WORKLOADS", "Figure", "Size", "Workload"]
+__all__ = ["WORKLOADS", "Figure", "Size", "Workload", "settled"]
 
 _SETTLE_TIMEOUT = 15.0
 _SETTLE_INTERVAL = 0.5
@@ -62,14 +62,14 @@ def _memory_per_stream(server: Server, size: Size) -> Figure:
     # Some streams come and go first: what a library allocates once is not the price of a stream.
     with open_streams(server.port, "idle", 20):
         pass
-    before = _settled(server)
+    before = settled(server)
     with open_streams(server.port, "idle", size.streams) as streams:
-        grown = _settled(server) - before
+        grown = settled(server) - before
         received = sum(map(still_open, streams))
     return Figure(grown / size.streams, size.streams, received)
 
 
-def _settled(server: Server) -> float:
+def settled(server: Process) -> float:
     """Give the resident memory once it has stopped changing."""
     deadline = time.monotonic() + _SETTLE_TIMEOUT
     last = -1.0

@@ -1,0 +1,1 @@
+"""One event to many subscribers: `python -m benchmarks --only fanout`."""
