@@ -129,6 +129,10 @@ class Engine:
 
         ended.add_done_callback(begin)
 
+    def live(self) -> int:
+        """Return how many responses have everything there is."""
+        return sum(len(feed.members) for feed in self._feeds.values())
+
     def feed_of(self, reader: Reader, options: StreamOptions) -> Feed:
         """Return the feed of those who read the same topics with the same heartbeat; made, if there is none."""
         key = (reader.numbering.names, options.heartbeat, options.heartbeat_frame)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HubExchange"]
 
+_NONE: Message = {}
+"""Once the headers have left; one for all, since thousands of streams may be open."""
+
 
 class HubExchange(Exchange):
     """An exchange whose producer, a `Subscriber`, runs only to catch up; while it is live, a feed writes."""
@@ -38,7 +41,7 @@ class HubExchange(Exchange):
 
     def announce(self, resume: str) -> None:
         """Say in the headers how far the reader's cursor is honoured, unless they have left."""
-        start, self.start = dict(self.start), {}
+        start, self.start = dict(self.start), _NONE
         start["headers"] = [*start["headers"], (b"stream-resume", resume.encode())]
         self.outlet.open_with(start, self.options.preamble)
 

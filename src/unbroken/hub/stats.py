@@ -51,13 +51,12 @@ class HubStats:
 
 def stats_of(counters: Counters, engine: Engine | None) -> HubStats:
     """Return one look at the counters, and at what is open."""
-    subscribers = tuple(engine.subscribers) if engine is not None else ()
-    live = sum(subscriber.is_live for subscriber in subscribers)
+    subscribers, live = (len(engine.subscribers), engine.live()) if engine is not None else (0, 0)
     return HubStats(
         topics=0 if engine is None else len(engine.topics),
-        subscribers=len(subscribers),
+        subscribers=subscribers,
         live=live,
-        behind=len(subscribers) - live,
+        behind=subscribers - live,
         published=counters.published,
         duplicates=counters.duplicates,
         delivered=counters.delivered,

@@ -133,8 +133,11 @@ class _Axis:
 
 def _in_several_moments(ends: list[tuple[float, float]], distance: float) -> bool:
     """Say whether enough of `ends` lie this far from each other in time."""
+    moments = [moment for _, moment in ends]
+    if max(moments) - min(moments) < distance:
+        return False  # a storm: thousands end at once, and for each of them this would be asked of all the others
     apart: list[float] = []
-    for _, moment in ends:
+    for moment in moments:
         if all(abs(moment - other) >= distance for other in apart):
             apart.append(moment)
             if len(apart) == LEAST_MOMENTS:
