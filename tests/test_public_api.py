@@ -15,6 +15,7 @@ PUBLIC = [
     "unbroken.observe.prometheus", "unbroken.status", "unbroken.testing", "unbroken.servers",
     "unbroken.diagnose", "unbroken.diagnose.endpoint", "unbroken.diagnose.logs", "unbroken.diagnose.source",
     "unbroken.compat.starlette", "unbroken.compat.sse_starlette", "unbroken.compat.fastapi",
+    "unbroken.hub", "unbroken.logs", "unbroken.servers.uvicorn",
 ]  # fmt: skip
 
 
@@ -32,8 +33,8 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 def test_the_names_that_users_rely_on() -> None:
     """The package's own names, of this release."""
     assert set(unbroken.__all__) == {
-        "ClientDisconnected", "CloseReason", "EncodeError", "EventSourceResponse", "EventStreamGuard", "Limits",
-        "ServerClosing", "ServerSentEvent", "StreamClosed", "drain", "while_connected",
+        "ClientDisconnected", "CloseReason", "EncodeError", "EventSourceResponse", "EventStreamGuard", "Hub",
+        "Limits", "ServerClosing", "ServerSentEvent", "StreamClosed", "drain", "while_connected",
     }  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from unbroken.hub.neighbours import Neighbours
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="claims are sockets in Linux's abstract namespace")
 
 LOOK = textwrap.dedent("""
-    import logging, sys
+    import logging, socket, sys
     from unbroken.hub.neighbours import Neighbours
     logging.basicConfig(level=logging.ERROR, stream=sys.stdout)
-    Neighbours().look(("127.0.0.1", int(sys.argv[1])))
+    with socket.create_server(("127.0.0.1", int(sys.argv[1])), reuse_port=True):
+        Neighbours().look(("127.0.0.1", int(sys.argv[1])))
     print("looked", flush=True)
     sys.stdin.read()
 """)
@@ -46,8 +47,8 @@ def test_a_second_process_at_the_same_place_says_so() -> None:
 
 def test_two_hubs_of_one_process_are_no_neighbours(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is said of another hub in the same process, nor of a place that was looked at before."""
-    server = ("127.0.0.1", _free_port())
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.ERROR), socket.create_server(("127.0.0.1", 0)) as listener:
+        server = listener.getsockname()
         one, other = Neighbours(), Neighbours()
         one.look(server)
         other.look(server)

@@ -22,6 +22,7 @@ from unbroken.stream.options import StreamOptions
 
 if TYPE_CHECKING:
     from unbroken.hub.subscriber import Subscriber
+    from unbroken.hub.subscription import Bell
 
 __all__ = ["Engine"]
 
@@ -41,6 +42,9 @@ class Engine:
         self.counters = counters
         self.topics = Topics(log, counters)
         self.subscribers: set[Subscriber] = set()
+        self.bells: set[Bell] = set()
+        """Of the code that waits for events."""
+        self.is_stopped = False
         self._endings: set[asyncio.Task[None]] = set()
         self._feeds: dict[FeedKey, Feed] = {}
         self._flusher = Flusher()
@@ -72,6 +76,9 @@ class Engine:
 
     async def stop(self) -> None:
         """End the streams that are left, and close everything."""
+        self.is_stopped = True
+        for bell in tuple(self.bells):
+            bell.ring()
         for subscriber in tuple(self.subscribers):
             subscriber.close(CloseReason.SHUTDOWN)
         left = [subscriber.exchange.ended for subscriber in self.subscribers]
@@ -109,6 +116,14 @@ class Engine:
         if self._neighbours is not None:
             self._neighbours.look(scope.get("server"))
         await self.revocations.follow()
+
+    def admit(self, subscriber: Subscriber, asked_at: float) -> None:
+        """Take in a stream whose leave was asked for at `asked_at`; or end it, if that no longer holds."""
+        self.subscribers.add(subscriber)
+        if self.is_stopped:
+            self.loop.call_soon(subscriber.close, CloseReason.SHUTDOWN)
+        elif self.revocations.has_met(subscriber, asked_at):
+            self.loop.call_soon(subscriber.close, CloseReason.REVOKED)
 
     async def open_reader(self, numbering: Numbering, on_gap: OnGap) -> Reader:
         """Return a reader that begins with what comes next. Its topics must be released.

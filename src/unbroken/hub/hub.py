@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -17,17 +16,17 @@ from unbroken.errors import ConfigurationError
 from unbroken.hub.access import Authorize
 from unbroken.hub.beginning import beginning
 from unbroken.hub.counters import Counters
-from unbroken.hub.engine import Engine
 from unbroken.hub.event import Event, encode_payload
+from unbroken.hub.home import Home
 from unbroken.hub.names import check_topic, check_topics
 from unbroken.hub.numbering import Numbering
-from unbroken.hub.publishing import Background, check_key, is_on_loop, wait_for
+from unbroken.hub.publishing import check_key, is_on_loop, wait_for
 from unbroken.hub.reading import OnGap, Overflow, Reading
 from unbroken.hub.response import HubResponse
 from unbroken.hub.retention import Retentions
 from unbroken.hub.stats import HubStats, stats_of
 from unbroken.hub.subscription import Subscription
-from unbroken.logs import Log, Position, Retention, open_log
+from unbroken.logs import Log, Position, Retention
 from unbroken.stream.limits import Limits
 from unbroken.stream.registration import OnClose
 from unbroken.stream.revalidation import Revalidate
@@ -74,18 +73,13 @@ class Hub:
         max_event_bytes: int = MAX_EVENT_BYTES,
         secret: str | bytes = b"",
     ) -> None:
-        self._url = url
-        self._log = self._make_log()
         self._authorize = authorize
-        self._retentions = Retentions(retention)
         self._max_event_bytes = max_event_bytes
-        self.cursor_key = _key(secret)
+        self._cursor_key = _key(secret)
         self._counters = Counters()
-        self._engine: Engine | None = None
-        self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self._background: Background | None = None
+        self._home = Home(url, self._counters, Retentions(retention))
         # Routes ask for the same few sets of topics over and over, or each client for its own.
-        self._numbering = lru_cache(maxsize=1024)(self._make_numbering)
+        self._remembered = lru_cache(maxsize=1024)(self._make_numbering)
 
     # Open and closed.
 
@@ -106,59 +100,18 @@ class Hub:
         """Close the hub."""
         await self.close()
 
-    async def open(self) -> Engine:
+    async def open(self) -> None:
         """Open the hub on the running event loop, unless it is open there; done by whatever needs it.
 
         Raises:
             ConfigurationError: it is open on another loop, which still runs.
             LogUnavailable: its log cannot be opened.
         """
-        engine = self._engine
-        if engine is not None and engine.is_ours():
-            return engine
-        async with self._lock():
-            if self._engine is None or not self._engine.is_ours():
-                await self._leave_other_loop()
-                engine = Engine(self._log, self._counters, self._retentions)
-                await engine.start()
-                self._engine = engine
-            return self._engine
+        await self._home.open()
 
     async def close(self) -> None:
         """End the streams that are open, finish what was begun, and close the log. It can be opened again."""
-        engine, self._engine = self._engine, None
-        if engine is not None and engine.is_ours():
-            await engine.stop()
-
-    @property
-    def engine(self) -> Engine:
-        """What runs on the loop; for those who have awaited `open`."""
-        assert self._engine is not None
-        return self._engine
-
-    def _lock(self) -> asyncio.Lock:
-        loop = asyncio.get_running_loop()
-        if self._opening is None or self._opening[0] is not loop:
-            self._opening = (loop, asyncio.Lock())
-        return self._opening[1]
-
-    async def _leave_other_loop(self) -> None:
-        engine, self._engine = self._engine, None
-        if engine is None:
-            return
-        if engine.is_forked():
-            self._log = self._make_log()  # the parent's is not ours to close
-        elif self._background is not None and engine.loop is self._background.loop:
-            await asyncio.to_thread(self._background.stop, engine.stop)
-            self._background = None
-        elif not engine.loop.is_closed():
-            self._engine = engine
-            raise ConfigurationError(
-                "the hub is open on another event loop: close it there first, or make a Hub for each loop. From other "
-                "threads use publish_sync()"
-            )
-        else:
-            await engine.abandon()
+        await self._home.close()
 
     # Publishing.
 
@@ -187,7 +140,7 @@ class Hub:
         payload = encode_payload(data, event, self._max_event_bytes)
         check_topic(topic)
         check_key(key)
-        engine = await self.open()
+        engine = await self._home.open()
         return await engine.publish(topic, payload, key=key, close=close)
 
     def publish_sync(
@@ -219,13 +172,7 @@ class Hub:
         if is_on_loop():
             raise ConfigurationError("publish_sync() would block this event loop: await publish() instead")
         publishing = self.publish(topic, data, event=event, key=key, close=close)
-        engine = self._engine
-        if engine is not None and engine.is_usable():
-            loop = engine.loop
-        else:
-            self._background = self._background or Background()
-            loop = self._background.loop
-        return wait_for(publishing, loop, timeout)
+        return wait_for(publishing, self._home.loop_for_threads(), timeout)
 
     # Reading.
 
@@ -315,11 +262,11 @@ class Hub:
             on_gap=on_gap, overflow=overflow, max_lag=max_lag, conflate_by=conflate_by, filter=filter, backlog=backlog
         )
         return HubResponse(
-            self,
+            self._home,
             request,
             self._numbering(*topics),
             reading,
-            beginning(after, backlog, self.cursor_key),
+            beginning(after, backlog, self._cursor_key),
             asked,
             detach=detach,
             user=user,
@@ -366,9 +313,9 @@ class Hub:
             raise ConfigurationError(f"on_gap={on_gap!r} is not known: give 'raise', 'continue' or 'latest'")
         reading = Reading(backlog=backlog, filter=filter)
         return Subscription(
-            self.open,
+            self._home.open,
             self._numbering(*topics),
-            beginning(after, backlog, self.cursor_key),
+            beginning(after, backlog, self._cursor_key),
             raises=on_gap == "raise",
             latest=on_gap == "latest",
             passes=reading.passes,
@@ -387,7 +334,7 @@ class Hub:
             LogUnavailable: the log cannot be read now.
         """
         numbering = self._numbering(*topics)
-        engine = await self.open()
+        engine = await self._home.open()
         reader = await engine.open_reader(numbering, "continue")
         try:
             heads = [(await engine.log.head(name)).position for name in numbering.names]
@@ -409,17 +356,20 @@ class Hub:
         """
         if user is None and topic is None:
             raise ConfigurationError("revoke() of neither a user nor a topic would end everything: give one of them")
-        return await (await self.open()).revocations.revoke(user, topic)
+        return await (await self._home.open()).revocations.revoke(user, topic)
 
     def stats(self) -> HubStats:
         """Return what this hub has done in this process. To be called on its loop."""
-        return stats_of(self._counters, self._engine)
+        return stats_of(self._counters, self._home.engine)
+
+    def _numbering(self, *topics: str) -> Numbering:
+        try:
+            return self._remembered(*topics)
+        except TypeError:
+            return self._make_numbering(*topics)  # what cannot be hashed is no topic: let it be named
 
     def _make_numbering(self, *topics: str) -> Numbering:
-        return Numbering(check_topics(topics), self.cursor_key)
-
-    def _make_log(self) -> Log:
-        return open_log(self._url) if isinstance(self._url, str) else self._url
+        return Numbering(check_topics(topics), self._cursor_key)
 
 
 def _key(secret: str | bytes) -> bytes:

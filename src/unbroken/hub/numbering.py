@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from unbroken.hub.cursor import Digest, digest_of, pack, write_cursor
+from unbroken.hub.cursor import Digest, digest_of, pack, read_cursor, write_cursor
 from unbroken.hub.event import Event
 from unbroken.hub.gap import Gap, encode_gap
 from unbroken.logs import Position
@@ -31,6 +31,10 @@ class Numbering:
     def id_of(self, vector: Vector) -> str:
         """Return the id that stands for the positions."""
         return write_cursor(list(map(pack, self._digests, vector)), self._key) if self._digests else str(vector[0])
+
+    def read(self, cursor: str) -> Position | Mapping[Digest, Position] | None:
+        """Return what a client's text stands for, or None if it is no cursor. Not yet: whether it is one of these."""
+        return read_cursor(cursor, self._key)
 
     def after(self, vector: Vector, event: Event) -> Vector:
         """Return the positions behind `event`."""

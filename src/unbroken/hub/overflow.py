@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from unbroken.errors import LogUnavailable
 from unbroken.hub.counters import Counters
 from unbroken.hub.event import Event
 from unbroken.hub.gap import Gap, GapReason
@@ -36,12 +37,17 @@ async def read_behind(reader: Reader, reading: Reading, counters: Counters) -> S
 
 async def _drop_oldest(reader: Reader, reading: Reading, counters: Counters) -> Sequence[Item]:
     """Move to the newest `max_lag` events, and tell of the gap. Each topic has its share of them."""
-    gaps = []
+    gaps: list[Gap] = []
     share = max(1, reading.max_lag // len(reader.topics))
     for at, topic in enumerate(reader.topics):
         after, newest = reader.vector[at], topic.position
         if after.epoch == newest.epoch and newest.seq - share > after.seq:
-            following = await reader.move_behind(at, newest.seq - share)
+            try:
+                following = await reader.move_behind(at, newest.seq - share)
+            except LogUnavailable:
+                if gaps:
+                    break  # what was passed over must be told now: the reader has moved
+                raise
             missed = reader.vector[at].seq - after.seq
             counters.dropped += missed
             counters.gaps[GapReason.OVERFLOW] += 1
@@ -54,7 +60,12 @@ async def _conflate(reader: Reader, reading: Reading, counters: Counters) -> Seq
     newest: dict[Hashable, Item] = {}
     count = 0
     while len(newest) < reading.max_lag:
-        items = await reader.read()
+        try:
+            items = await reader.read()
+        except LogUnavailable:
+            if newest:
+                break  # the reader has moved behind what is held here
+            raise
         if not items:
             break
         for item in items:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -22,8 +23,13 @@ class Background:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="unbroken hub", daemon=True)
         self._thread.start()
+
+    def is_ours(self) -> bool:
+        """Whether its thread is in this process: a fork has left it behind."""
+        return self._pid == os.getpid()
 
     def stop(self, last: Callable[[], Awaitable[None]]) -> None:
         """Run `last` on the loop, and end it. Not to be called in its thread."""

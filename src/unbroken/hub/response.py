@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from unbroken.errors import CloseReason
+from unbroken.errors import CloseReason, LogUnavailable
 from unbroken.hub.access import Authorize, Grant, decide
 from unbroken.hub.beginning import Beginning
-from unbroken.hub.cursor import read_cursor
+from unbroken.hub.engine import Engine
 from unbroken.hub.exchange import HubExchange
+from unbroken.hub.home import Home
 from unbroken.hub.numbering import Numbering
 from unbroken.hub.reading import Reading
 from unbroken.hub.subscriber import Subscriber
 from unbroken.observe import logger
 from unbroken.servers import DIRECT, Connection, is_plain, own_send
-from unbroken.stream.exchange import Exchange, Receive
+from unbroken.stream.exchange import Exchange
 from unbroken.stream.outlet import Message, Send
 from unbroken.stream.producer import Producer
 from unbroken.stream.registration import Registration
 from unbroken.stream.response import EventSourceResponse
-
-if TYPE_CHECKING:
-    from unbroken.hub.hub import Hub
 
 __all__ = ["HubResponse"]
 
@@ -38,7 +38,7 @@ class HubResponse(EventSourceResponse):
 
     def __init__(
         self,
-        hub: Hub,
+        home: Home,
         request: Request,
         numbering: Numbering,
         reading: Reading,
@@ -50,7 +50,9 @@ class HubResponse(EventSourceResponse):
         **options: Any,
     ) -> None:
         super().__init__((), **options)
-        self._hub = hub
+        self._home = home
+        self._engine: Engine | None = None
+        self._asked_at = 0.0
         self._request: Request | None = request
         self._numbering = numbering
         self._reading = reading
@@ -65,13 +67,20 @@ class HubResponse(EventSourceResponse):
         """Decide whether and from where this client may read; return the answer if it may not."""
         request, self._request = self._request, None
         assert request is not None, "a response is for one request"
+        self._asked_at = asyncio.get_running_loop().time()
         grant = await decide(self._authorize, request, self._numbering.names)
         if grant is None:
             return _refusal("This stream may not be read by you.\n", 403)
         if not self._begin(request):
             return _refusal(f"{CURSOR_QUERY} is no cursor of this stream: leave it out, or give an event's id.\n", 400)
-        engine = await self._hub.open()
-        await engine.receive(scope)
+        try:
+            self._engine = await self._home.open()
+        except LogUnavailable as exc:
+            logger.error("a stream was refused: %s", exc)
+            return _refusal(
+                "The log of this stream cannot be opened now. Try again later.\n", 503, {"retry-after": "5"}
+            )
+        await self._engine.receive(scope)
         self._admit(grant)
         self._scope, self._send = scope, send
         return None
@@ -86,7 +95,7 @@ class HubResponse(EventSourceResponse):
         text = header.decode("latin-1") or request.query_params.get(CURSOR_QUERY, "")
         if not text:
             return True
-        cursor = read_cursor(text, self._hub.cursor_key)
+        cursor = self._numbering.read(text)
         self._default = Beginning(cursor=cursor, unreadable=cursor is None)
         return cursor is not None or bool(header)
 
@@ -101,11 +110,12 @@ class HubResponse(EventSourceResponse):
 
     def _producer(self, exchange: Exchange) -> Producer:
         assert isinstance(exchange, HubExchange)
-        engine = self._hub.engine
+        engine, self._engine = self._engine, None
+        assert engine is not None
         subscriber = Subscriber(engine, self._numbering, self._reading, self._default, exchange)
         subscriber.user = self._user
         exchange.subscriber = subscriber
-        engine.subscribers.add(subscriber)
+        engine.admit(subscriber, self._asked_at)
         self._choose_way(subscriber, exchange)
         return subscriber
 
@@ -124,7 +134,7 @@ class HubResponse(EventSourceResponse):
         assert isinstance(exchange, HubExchange)
         if exchange.goes_on():
             stream.travel_light()
-            self._hub.engine.see_off(exchange.ended, lambda: _see_off(exchange, stream))
+            exchange.subscriber.engine.see_off(exchange.ended, lambda: _see_off(exchange, stream))
         else:
             exchange.subscriber.retire()
             await super()._end(exchange, stream)
@@ -143,5 +153,5 @@ async def _see_off(exchange: HubExchange, stream: Registration) -> None:
     exchange.error = None
 
 
-def _refusal(text: str, status: int) -> PlainTextResponse:
-    return PlainTextResponse(text, status, {"cache-control": "no-store"})
+def _refusal(text: str, status: int, headers: Mapping[str, str] | None = None) -> PlainTextResponse:
+    return PlainTextResponse(text, status, {"cache-control": "no-store", **(headers or {})})

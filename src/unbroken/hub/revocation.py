@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,9 @@ __all__ = ["REVOKED", "Revocations"]
 
 REVOKED = f"{INTERNAL}revoked"
 
+RECENT = 256
+"""Revocations that are held against streams which are opening at the same time."""
+
 User = str | int | None
 
 
@@ -36,6 +41,11 @@ class Revocations:
         self._subscribers = subscribers
         self._counters = counters
         self._topic: Topic | None = None
+        self._recent: deque[tuple[float, User, str | None]] = deque(maxlen=RECENT)
+
+    def has_met(self, subscriber: Subscriber, since: float) -> bool:
+        """Whether a stream that is only opening was revoked meanwhile: `authorize` may have answered just before."""
+        return any(at >= since and _matches(subscriber, user, topic) for at, user, topic in self._recent)
 
     async def follow(self) -> None:
         """Hear of what others revoke; asked for by each stream that opens, and done once."""
@@ -74,6 +84,7 @@ class Revocations:
         logger.warning("the history of revocations has a break; revalidate= asks regularly, where that matters")
 
     def _end(self, user: User, topic: str | None) -> int:
+        self._recent.append((asyncio.get_running_loop().time(), user, topic))
         ended = 0
         for subscriber in tuple(self._subscribers()):
             if _matches(subscriber, user, topic) and subscriber.exchange.reason is None:

@@ -44,9 +44,9 @@ class Subscriber:
     others (a filter, a server whose writes always wait), with each flush.
     """
 
-    __slots__ = ("_base", "_direct_send", "_engine", "_feed", "_fell_behind", "_is_asking", "_numbering",
+    __slots__ = ("_base", "_direct_send", "_feed", "_fell_behind", "_is_asking", "_numbering",
                  "_owes_heartbeat", "_reader", "_reading", "_rest", "_start", "_task", "_told", "detaches", "direct",
-                 "exchange", "mark", "send", "user", "write")  # fmt: skip
+                 "engine", "exchange", "mark", "send", "user", "write")  # fmt: skip
 
     def __init__(
         self, engine: Engine, numbering: Numbering, reading: Reading, start: Beginning, exchange: HubExchange
@@ -60,7 +60,7 @@ class Subscriber:
         self.detaches = False
         """Whether the server's task is to end once the stream is live."""
         self.user: object = None
-        self._engine = engine
+        self.engine = engine
         self._numbering = numbering
         self._reading = reading
         self._start: Beginning | None = start
@@ -135,15 +135,15 @@ class Subscriber:
         await self._write(resume.items, resume.vector or self._reader.vector)
 
     async def _begin(self) -> Resume:
-        reader = await self._engine.open_reader(self._numbering, self._reading.on_gap)
+        reader = await self.engine.open_reader(self._numbering, self._reading.on_gap)
         try:
             assert self._start is not None
             resume = await begin(reader, self._start)
         except BaseException:
-            self._engine.topics.release(reader.topics)
+            self.engine.topics.release(reader.topics)
             raise
         self._reader, self._start = reader, None
-        self._engine.counters.resumes[resume.header.partition(";")[0]] += 1
+        self.engine.counters.resumes[resume.header.partition(";")[0]] += 1
         return resume
 
     async def _read_on(self) -> None:
@@ -158,7 +158,7 @@ class Subscriber:
     async def _read(self) -> Sequence[Item]:
         assert self._reader is not None
         if self._fell_behind:
-            return await read_behind(self._reader, self._reading, self._engine.counters)
+            return await read_behind(self._reader, self._reading, self.engine.counters)
         return await self._reader.read()
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
@@ -186,14 +186,14 @@ class Subscriber:
             self.exchange.close(CloseReason.LIMIT)
 
     async def _write_heartbeat(self) -> None:
-        """Write a heartbeat; where events were passed over, one that says how far the reader has come."""
+        """Write a heartbeat; where events were passed over, behind a block that says how far the reader has come."""
         assert self._reader is not None
         self._owes_heartbeat = False
         moved = self._reader.vector != self._told and not self._is_uniform
         self._told = self._reader.vector
         self.exchange.heartbeats += 1
-        options = self.exchange.options
-        await self._send(self._numbering.prime(self._told) if moved else options.heartbeat_now(), 0)
+        cursor = self._numbering.prime(self._told) if moved else b""
+        await self._send(cursor + self.exchange.options.heartbeat_now(), 0)
 
     async def _send(self, body: bytes, events: int) -> None:
         rest = self.exchange.write_items(body, events)
@@ -210,7 +210,7 @@ class Subscriber:
         if reader.is_over():
             self.exchange.close(CloseReason.COMPLETED)
             return True
-        self._feed = self._engine.feed_of(reader, self.exchange.options)
+        self._feed = self.engine.feed_of(reader, self.exchange.options)
         self._base = self._feed.join(self)
         self._fell_behind = True
         self.exchange.beats = False
@@ -232,7 +232,7 @@ class Subscriber:
         exchange.events += share.events
         exchange.heartbeats += share.heartbeats
         exchange.beats = True
-        self._engine.give_back(feed, exchange.options)
+        self.engine.give_back(feed, exchange.options)
         if self._is_uniform:  # the others were woken to read for themselves
             self._reader.vector = had.vector
 
@@ -243,7 +243,7 @@ class Subscriber:
 
     def _fall_behind(self) -> None:
         self._leave_feed()
-        self._engine.counters.demotions += 1
+        self.engine.counters.demotions += 1
         self.exchange.start_pump()
         self.exchange.deadlines.look_again()
 
@@ -324,7 +324,7 @@ class Subscriber:
 
     def retire(self) -> None:
         """Let go of the topics."""
-        self._engine.subscribers.discard(self)
+        self.engine.subscribers.discard(self)
         if self._reader is not None:
-            self._engine.topics.release(self._reader.topics)
+            self.engine.topics.release(self._reader.topics)
             self._reader = None

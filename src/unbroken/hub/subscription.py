@@ -15,7 +15,7 @@ from unbroken.hub.numbering import Item, Numbering, Vector
 from unbroken.hub.reader import Reader
 from unbroken.hub.topic import Topic
 
-__all__ = ["Subscription"]
+__all__ = ["Bell", "Subscription"]
 
 
 class Subscription(AsyncIterator[Event]):
@@ -25,7 +25,8 @@ class Subscription(AsyncIterator[Event]):
             print(event.event, event.json())
 
     Use it as a context manager, or iterate to the end: it holds its topics until then. One task at a time. After
-    `StreamGap` it may be iterated again, and goes on behind the gap. It ends when all its topics are closed.
+    `StreamGap` it may be iterated again, and goes on behind the gap. It ends when all its topics are closed,
+    or its hub.
 
     Raises:
         StreamGap: events between the last and the next are gone; with `on_gap="raise"` only.
@@ -52,7 +53,7 @@ class Subscription(AsyncIterator[Event]):
         self._reader: Reader | None = None
         self._items: list[Item] = []  # newest first
         self._vector: Vector = ()
-        self._bell = _Bell()
+        self._bell = Bell()
         self._closed = False
         self.gaps = 0
         """Gaps that were met so far."""
@@ -79,9 +80,11 @@ class Subscription(AsyncIterator[Event]):
 
     async def _fetch(self) -> None:
         reader = await self._open()
+        if self._items:  # what it resumes with
+            return
         items: Sequence[Item] = await reader.read()
         if not items:
-            if reader.is_over():
+            if reader.is_over() or self._is_stopped():
                 await self.aclose()
                 raise StopAsyncIteration
             self._vector = reader.vector
@@ -100,10 +103,14 @@ class Subscription(AsyncIterator[Event]):
                 engine.topics.release(reader.topics)
                 raise
             self._reader, self._vector = reader, resume.vector or reader.vector
+            engine.bells.add(self._bell)
             for topic in reader.topics:
                 topic.followers.add(self._bell)
             self._items = list(reversed(resume.items))
         return self._reader
+
+    def _is_stopped(self) -> bool:
+        return self._engine is not None and self._engine.is_stopped
 
     async def aclose(self) -> None:
         """Let go of the topics. What is iterated afterwards is at its end."""
@@ -131,7 +138,7 @@ class Subscription(AsyncIterator[Event]):
             self._engine.loop.call_soon_threadsafe(_release, self._engine, self._reader, self._bell)
 
 
-class _Bell:
+class Bell:
     """Rings when there is something to be read."""
 
     def __init__(self) -> None:
@@ -145,17 +152,22 @@ class _Bell:
         finally:
             self._waiting = None
 
-    def on_events(self, topic: Topic, events: Sequence[Event]) -> None:
-        """Ring."""
+    def ring(self) -> None:
+        """Have the subscription look: at its topics, and whether its hub is open."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
+    def on_events(self, topic: Topic, events: Sequence[Event]) -> None:
+        """Ring."""
+        self.ring()
+
     def on_break(self, topic: Topic) -> None:
         """Ring, too: where the history ends, or another begins, the reader finds out by itself."""
-        self.on_events(topic, ())
+        self.ring()
 
 
-def _release(engine: Engine, reader: Reader, bell: _Bell) -> None:
+def _release(engine: Engine, reader: Reader, bell: Bell) -> None:
+    engine.bells.discard(bell)
     for topic in reader.topics:
         topic.followers.discard(bell)
     engine.topics.release(reader.topics)

@@ -41,10 +41,12 @@ class Topics:
             LogUnavailable: one of them cannot be read now.
         """
         taken = tuple(map(self._take, names))
+        opening = [
+            self._opening[name] for name in names if name in self._opening
+        ]  # one may fail while another is awaited
         try:
-            for name in names:
-                if name in self._opening:
-                    await asyncio.shield(self._opening[name])
+            for task in opening:
+                await asyncio.shield(task)
         except BaseException:
             self.release(taken)
             raise

@@ -1,0 +1,144 @@
+"""Which retention holds for which topic, and the keeper that trims."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.hub.support import OddLog, run, turns, until
+from unbroken.errors import ConfigurationError
+from unbroken.hub import Hub, Retention
+from unbroken.hub.retention import ROUND_INTERVAL, Retentions
+
+FEW, SOME, MANY = Retention(max_events=8), Retention(max_events=80), Retention(max_events=8000)
+
+
+def test_the_first_pattern_that_matches_holds() -> None:
+    """In the order in which they stand; what matches none has the default."""
+    retentions = Retentions({"chat:vip:*": MANY, "chat:*": SOME, "[ab]?": FEW})
+    assert retentions.of("chat:vip:1") is MANY
+    assert retentions.of("chat:1") is SOME
+    assert retentions.of("a1") is FEW
+    assert retentions.of("A1") == Retention()
+    assert retentions.of("other") == Retention()
+
+
+def test_one_retention_is_for_all() -> None:
+    """And none is the default; the hub's own topics have one of their own."""
+    assert Retentions(FEW).of("x") is FEW
+    assert Retentions(None).of("x") == Retention()
+    assert Retentions({"*": FEW}).of("$revoked") != FEW
+
+
+@pytest.mark.parametrize("given", [{"chat:*": 500}, {1: FEW}, {"*": None}, "7", 100])
+def test_what_is_no_retention_is_refused(given: Any) -> None:
+    """When the hub is made, not when the first topic is trimmed."""
+    with pytest.raises(ConfigurationError, match=r"give a Retention\(…\), or a mapping from patterns"):
+        Hub("memory://", retention=given)
+
+
+async def count_of(log: OddLog, topic: str) -> int:
+    """Return how many events are kept."""
+    return len((await log.inner.read(topic, 0, 100_000)).entries)
+
+
+def test_a_topic_is_trimmed_soon_after_it_has_grown() -> None:
+    """It never holds more than an eighth over its bound, and other topics are left alone."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log, retention={"t": SOME, "u": MANY}) as hub:
+            for number in range(500):
+                await hub.publish("t", str(number))
+                await hub.publish("u", str(number))
+                await turns(3)
+                assert await count_of(log, "t") <= 80 + 80 // 8 + 1
+            assert await count_of(log, "t") >= 80
+            assert await count_of(log, "u") == 500
+
+    run(main())
+
+
+def test_bytes_count_as_well() -> None:
+    """Few large events are trimmed like many small ones."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log, retention=Retention(max_events=None, max_bytes=100_000)) as hub:
+            for _ in range(40):
+                await hub.publish("t", "x" * 10_000)
+                await turns(3)
+            assert await count_of(log, "t") <= 11
+
+    run(main())
+
+
+def test_a_duplicate_makes_nothing_grow() -> None:
+    """A key that was used appends nothing, so there is nothing to trim."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log, retention=FEW) as hub:
+            for _ in range(100):
+                await hub.publish("t", "x", key="k")
+            await turns()
+            assert log.calls["trim"] == 0
+
+    run(main())
+
+
+def test_all_topics_are_trimmed_in_rounds() -> None:
+    """Age alone makes a topic shorter, and events of other processes do."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log, retention=FEW):
+            await log.add("elsewhere", *map(str, range(20)))
+            await asyncio.sleep(ROUND_INTERVAL * 1.5)
+            assert await count_of(log, "elsewhere") == 8
+
+    run(main())
+
+
+def test_a_log_that_is_away_does_not_end_the_keeper() -> None:
+    """What could not be trimmed then is trimmed in a later round."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log, retention=FEW) as hub:
+            for number in range(20):
+                await hub.publish("t", str(number))
+
+            async def fail(method: str, topic: str) -> None:
+                log.away = method in ("trim", "topics")
+
+            log.before = fail
+            await hub.publish("t", "x")
+            await hub.publish("t", "x")
+            await asyncio.sleep(ROUND_INTERVAL * 3)
+            assert log.calls["topics"] >= 2
+            log.before, log.away = None, False
+            await asyncio.sleep(ROUND_INTERVAL * 1.5)
+            assert await count_of(log, "t") == 8
+            for number in range(20):
+                await hub.publish("u", str(number))
+                await turns(3)
+            assert await count_of(log, "u") <= 10
+
+    run(main())
+
+
+def test_a_closed_hub_trims_no_more() -> None:
+    """The keeper's task ends with it."""
+
+    async def main() -> None:
+        log = OddLog()
+        hub = Hub(log, retention=FEW)
+        await hub.open()
+        await until(lambda: any(task.get_name() == "unbroken keeper" for task in asyncio.all_tasks()))
+        await hub.close()
+        assert not any(task.get_name() == "unbroken keeper" for task in asyncio.all_tasks())
+
+    run(main())
