@@ -82,6 +82,25 @@ def test_drop_oldest_tells_of_what_it_passes_over() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("overflow", ["drop_oldest", "conflate", "close"])
+def test_a_burst_is_no_fault_of_the_clients(overflow: str) -> None:
+    """More than a flush takes is read from the log by all who were live, each event, whatever their `overflow`."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            app = Endpoint(hub, "t", overflow=overflow, max_lag=10)
+            async with opened(stepped(app)) as stream:
+                await until(lambda: hub.stats().live == 1)
+                for number in range(600):
+                    await hub.publish("t", f"{number} " + "x" * 3000)
+                received = await stream.events(600)
+                assert [int(event.data.split()[0]) for event in received] == list(range(600))
+            stats = hub.stats()
+            assert (stats.dropped, stats.conflated, stats.gaps) == (0, 0, {})
+
+    run(main())
+
+
 def test_drop_oldest_within_its_bound_drops_nothing() -> None:
     """A lag of exactly `max_lag` is none too many."""
 

@@ -186,7 +186,7 @@ def test_a_gap_while_live_is_told_in_its_place() -> None:
 
 
 def test_a_stream_that_wants_no_gap_ends_at_one() -> None:
-    """`on_gap="close"` tells of the gap, and ends in good order with `limit`."""
+    """`on_gap="close"` tells of the gap, and ends in good order with `limit`; who comes back goes on behind it."""
 
     async def main() -> None:
         log = OddLog()
@@ -202,6 +202,8 @@ def test_a_stream_that_wants_no_gap_ends_at_one() -> None:
             assert json.loads(events[1].data) == {"reason": "limit"}
             assert app.record.reason is CloseReason.LIMIT
             assert stream.ended is StreamEnd.COMPLETE
+            async with opened(Endpoint(hub, "t", on_gap="close"), events[1].last_event_id) as stream:
+                assert (await stream.next_event()).data == "2"
 
     run(main())
 

@@ -99,6 +99,7 @@ class Reader:
             events = self.topics[at].since(self.vector[at], PAGE_EVENTS)
             if events:
                 self._move(at, events[-1].position)
+                self._counters.replayed += len(events)
             if events or events is None:
                 return events
         return ()

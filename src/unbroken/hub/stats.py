@@ -30,7 +30,7 @@ class HubStats:
     delivered: int
     """Deliveries to those who were live: events times clients."""
     replayed: int
-    """Events that were read from the log for readers who were not."""
+    """Events that were read, at hand or from the log, for readers who were not."""
     demotions: int
     """Times that a live reader fell behind."""
     dropped: int

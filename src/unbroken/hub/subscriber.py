@@ -183,6 +183,9 @@ class Subscriber:
             self._told = told
             await self._send(b"".join(frames), len(frames))
         if self._reading.on_gap == "close" and any(isinstance(item, Gap) for item in items):
+            # A browser comes back by itself: behind the gap, or it would meet the same one for ever.
+            assert self._reader is not None
+            await self._send(self._numbering.prime(self._reader.vector), 0)
             self.exchange.close(CloseReason.LIMIT)
 
     async def _write_heartbeat(self) -> None:
@@ -264,8 +267,9 @@ class Subscriber:
         self.exchange.start_pump()
 
     def break_off(self) -> None:
-        """Look at the log: what comes next does not follow on what came last."""
+        """Look at the log: what comes next is too much for a flush, or does not follow on what came last."""
         self._fall_behind()
+        self._fell_behind = False  # which is not this client's doing, so its `overflow` is no matter
 
     def is_alive(self) -> bool:
         """Whether the connection is there."""

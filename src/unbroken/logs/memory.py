@@ -15,6 +15,9 @@ from unbroken.logs.position import Position
 
 __all__ = ["MemoryLog", "from_url"]
 
+PAGE_BYTES = 1024 * 1024
+"""Payload after which a page ends. It is in this memory anyway; what a reader makes of it is not."""
+
 
 def from_url(url: str) -> MemoryLog:
     """Return a new and empty log: each has its own topics, whatever the URL.
@@ -164,10 +167,10 @@ class MemoryLog:
         return appended
 
     async def read(self, topic: str, after: int, limit: int) -> Page:
-        """Return a page. However large its payloads are: they are in this memory anyway."""
+        """Return a page; one that is near a megabyte ends."""
         self._open()
         kept = self._topic(topic)
-        return Page(kept.head(), kept.after(after, limit))
+        return Page(kept.head(), _bounded(kept.after(after, limit)))
 
     async def head(self, topic: str) -> Head:
         """Return the end of the topic."""
@@ -213,3 +216,12 @@ class MemoryLog:
         if kept is None:
             kept = self._topics[name] = _Topic(new_epoch())
         return kept
+
+
+def _bounded(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    size = 0
+    for count, entry in enumerate(entries, 1):
+        size += len(entry.payload)
+        if size >= PAGE_BYTES:
+            return entries[:count]
+    return entries

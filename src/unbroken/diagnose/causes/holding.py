@@ -231,9 +231,10 @@ WORKERS_WITHOUT_SHARED_LOG: Final = Cause(
         "a server with several workers or several pods."
     ),
     fix=(
-        "Keep events where all workers read: a table, Redis streams, a broker. Each stream reads from there, "
-        "after the id that it has. unbroken brings no such store; its `ServerSentEvent(id=…)` carries the "
-        "position, as below with SQLite."
+        'On one machine a `Hub("sqlite:///events.db")` is enough: `await hub.publish(topic, …)` in any worker '
+        "reaches the streams of `hub.response(request, topic, …)` in all of them. By hand: keep events where all "
+        "workers read, a table, Redis streams or a broker, and have each stream read from there, after the id that it "
+        "has, as below. `ServerSentEvent(id=…)` carries the position."
     ),
     workaround="Run one worker. Or send all requests of one topic to the same worker, by a hash in the proxy.",
     prevention="Run the tests of publishing against two processes, and count.",

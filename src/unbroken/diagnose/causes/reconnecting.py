@@ -23,9 +23,10 @@ RESUME_IGNORED: Final = Cause(
         "No `id:` in the stream. Or the first event after `curl -N -H 'Last-Event-ID: 5' URL` is not the one after 5."
     ),
     fix=(
-        "Number the events, send `ServerSentEvent(…, id=…)`, keep the recent ones, and begin after "
-        '`request.headers["last-event-id"]`, as below. Tell of a gap when the id is too old. Take the id for '
-        "what it is: text from a client."
+        'Publish to a `Hub("sqlite:///events.db")`, and return `hub.response(request, topic, …)`: it numbers and keeps '
+        "the events, begins after the id that a client brings, and tells of a gap where that is gone. By hand: "
+        "send `ServerSentEvent(…, id=…)`, keep the recent events, and begin after "
+        '`request.headers["last-event-id"]`, as below. The id is text from a client.'
     ),
     workaround=(
         "The same with any library. Where nothing can be kept, send the whole state as the first event of each stream."
