@@ -11,6 +11,7 @@ from tests.hub.support import OddLog, run, turns, until
 from unbroken.errors import ConfigurationError
 from unbroken.hub import Hub, Retention
 from unbroken.hub.retention import ROUND_INTERVAL, Retentions
+from unbroken.logs.memory import MemoryLog
 
 FEW, SOME, MANY = Retention(max_events=8), Retention(max_events=80), Retention(max_events=8000)
 
@@ -140,5 +141,34 @@ def test_a_closed_hub_trims_no_more() -> None:
         await until(lambda: any(task.get_name() == "unbroken keeper" for task in asyncio.all_tasks()))
         await hub.close()
         assert not any(task.get_name() == "unbroken keeper" for task in asyncio.all_tasks())
+
+    run(main())
+
+
+def test_what_is_trimmed_is_gone_at_hand_too() -> None:
+    """A topic that is read keeps its newest events in memory, but none that the log has dropped."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub, hub.subscribe("t"):
+            positions = [await hub.publish("t", str(number)) for number in range(10)]
+            assert await hub.trim("t", Retention(max_events=2)) == 8
+            async with hub.subscribe("t", after=positions[0], on_gap="continue") as late:
+                assert [(await anext(late)).data for _ in range(2)] == ["8", "9"]
+                assert late.gaps == 1
+
+    run(main())
+
+
+def test_what_another_process_trims_is_forgotten_in_rounds() -> None:
+    """Nobody tells of a trim; the next round finds out."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        async with Hub(log) as hub, hub.subscribe("t"):
+            positions = [await hub.publish("t", str(number)) for number in range(10)]
+            assert await log.trim("t", Retention(max_events=2)) == 8
+            await asyncio.sleep(2 * ROUND_INTERVAL)
+            async with hub.subscribe("t", after=positions[0], on_gap="continue") as late:
+                assert [(await anext(late)).data for _ in range(2)] == ["8", "9"]
 
     run(main())

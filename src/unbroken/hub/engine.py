@@ -17,7 +17,7 @@ from unbroken.hub.reading import OnGap
 from unbroken.hub.retention import Keeper, Retentions
 from unbroken.hub.revocation import Revocations
 from unbroken.hub.topics import Topics
-from unbroken.logs import Draft, Log, Position
+from unbroken.logs import Draft, Log, Position, Retention
 from unbroken.stream.options import StreamOptions
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Engine:
             LogUnavailable: it cannot be opened.
         """
         await self.log.start(self.topics)
-        self._keeper = Keeper(self.log, self._retentions)
+        self._keeper = Keeper(self.log, self._retentions, self.topics)
 
     def is_ours(self) -> bool:
         """Whether it runs on the running loop, in this process."""
@@ -116,6 +116,15 @@ class Engine:
         if self._neighbours is not None:
             self._neighbours.look(scope.get("server"))
         await self.revocations.follow()
+
+    async def trim(self, topic: str, retention: Retention | None) -> int:
+        """Trim a topic now.
+
+        Raises:
+            LogUnavailable: it cannot be done now.
+        """
+        assert self._keeper is not None
+        return await self._keeper.trim(topic, retention)
 
     def admit(self, subscriber: Subscriber, asked_at: float) -> None:
         """Take in a stream whose leave was asked for at `asked_at`; or end it, if that no longer holds."""

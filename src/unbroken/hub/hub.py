@@ -342,6 +342,20 @@ class Hub:
         finally:
             engine.topics.release(reader.topics)
 
+    async def trim(self, topic: str, retention: Retention | None = None) -> int:
+        """Drop a topic's oldest events now, by a retention or by the topic's own, which is kept to anyway.
+
+        Other processes may have the newest 500 at hand for half a minute more, while they have readers.
+
+        Returns:
+            How many events went. Readers that had not seen them are told of a gap.
+
+        Raises:
+            ConfigurationError: `topic` is none.
+            LogUnavailable: it cannot be done now.
+        """
+        return await (await self._home.open()).trim(check_topic(topic), retention)
+
     async def revoke(self, *, user: str | int | None = None, topic: str | None = None) -> int:
         """End streams now, in every process: those of a user, of a topic, or of a user on a topic.
 

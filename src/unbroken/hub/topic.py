@@ -95,13 +95,18 @@ class Topic:
 
     def doubt(self) -> None:
         """Read the log: something may have been missed."""
+        self._counters.fills += 1
+        self.look()
+
+    def look(self) -> None:
+        """Read the log, whether something is missing or not."""
         self._doubtful = True
         if self._filling is None and self.position.epoch:
             self._filling = asyncio.get_running_loop().create_task(self._fill(), name="unbroken topic")
 
     async def refresh(self) -> None:
         """Look at the log now, and wait until what is there has been taken."""
-        self.doubt()
+        self.look()
         if self._filling is not None:
             await asyncio.wait((self._filling,))
 
@@ -162,12 +167,17 @@ class Topic:
         del self._ring[: len(self._ring) - kept]
         self._ring_bytes = sum(len(event.payload) for event in self._ring)
 
+    def _forget_before(self, seq: int) -> None:
+        """Drop what the log no longer has: what was trimmed is not to be read here either."""
+        if self._ring and self._ring[0].position.seq < seq:
+            del self._ring[: seq - self._ring[0].position.seq]
+            self._ring_bytes = sum(len(event.payload) for event in self._ring)
+
     async def _fill(self) -> None:
         """Read the log until nothing is in doubt."""
         try:
             while self._doubtful:
                 self._doubtful = False
-                self._counters.fills += 1
                 try:
                     while not await self._read_on():
                         pass
@@ -188,6 +198,7 @@ class Topic:
             self._reset(page, at_head=True)
             self._break()
             return True
+        self._forget_before(page.head.first_seq)
         self._take(page.head.epoch, page.entries)
         if page.head.closed and not self.closed and self.position.seq >= page.head.seq:
             self.closed = True

@@ -34,6 +34,10 @@ class Topics:
     def __iter__(self) -> Iterator[Topic]:
         return iter(tuple(self._topics.values()))
 
+    def find(self, name: str) -> Topic | None:
+        """Return a topic that is followed, or None."""
+        return self._topics.get(name)
+
     async def acquire(self, names: Sequence[str]) -> tuple[Topic, ...]:
         """Return the topics, open; each must be released.
 
