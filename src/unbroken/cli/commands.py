@@ -39,7 +39,7 @@ def demo(
     ] = 8000,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Serve a page that streams events, and that can hurt its own stream."""
+    """Serve a page that can hurt its own stream, and a board in many tabs whose server can be killed."""
     from unbroken.cli.demo.listening import listen
     from unbroken.cli.demo.serving import serve
 

@@ -15,6 +15,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from unbroken import EventSourceResponse, ServerSentEvent
+from unbroken.cli.demo.board.process import BoardProcess
+from unbroken.cli.demo.board.routes import board_routes
 from unbroken.cli.demo.endpoints import RESPONSES, sources
 from unbroken.cli.demo.ledger import Gauged, Ledger
 from unbroken.cli.demo.story import Story
@@ -30,14 +32,15 @@ MAX_AGE = 30.0
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def demo_app(visits: Visits, max_age: float = MAX_AGE) -> Starlette:
-    """Return the application; `visits` outlives it."""
+def demo_app(visits: Visits, board: BoardProcess, max_age: float = MAX_AGE) -> Starlette:
+    """Return the application; `visits` and `board` outlive it."""
     ledger = Ledger()
     return Starlette(
         routes=[
             Route("/visit", _visit(visits, ledger)),
             Route("/visit/{visitor}/{deed}", _do(visits), methods=["POST"]),
             Route("/story/{through}", _tell(visits, ledger, max_age)),
+            *board_routes(board),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ]
     )

@@ -14,13 +14,17 @@ import uvicorn
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
+from starlette.applications import Starlette
 
 from unbroken.cli.demo.app import MAX_AGE, demo_app
+from unbroken.cli.demo.board.process import board_process
+from unbroken.cli.demo.console import log_to_console
 from unbroken.cli.demo.story import AskedToRaiseError
 from unbroken.cli.demo.visits import Visits
 
 __all__ = ["serve"]
 
+BOARD = "board/"
 LOOPBACK = ("127.0.0.1", "localhost")
 WILDCARD = "0.0.0.0"  # noqa: S104 - recognised, not bound
 
@@ -28,13 +32,14 @@ WILDCARD = "0.0.0.0"  # noqa: S104 - recognised, not bound
 def serve(listener: socket.socket, *, wanted_port: int = 0, open_page: bool = False, max_age: float = MAX_AGE) -> None:
     """Serve the demo on `listener` until SIGINT or SIGTERM, which end it within about a second."""
     console = Console()
-    _log_to(console)
+    log_to_console(console, _without_asked_traceback)
     address = _address(listener)
     _announce(console, address, wanted_port)
     # uvicorn raises the signal that stopped it again, once everything is closed: then that is no news any more.
     signal.signal(signal.SIGTERM, _leave)
     try:
-        asyncio.run(_serve(listener, address, open_page, max_age))
+        with board_process() as board:
+            asyncio.run(_serve(demo_app(Visits(address), board, max_age), listener, open_page))
     except KeyboardInterrupt:
         pass
     finally:
@@ -42,17 +47,17 @@ def serve(listener: socket.socket, *, wanted_port: int = 0, open_page: bool = Fa
         console.print("[dim]Every stream is closed. Goodbye.[/]")
 
 
-async def _serve(listener: socket.socket, address: tuple[str, int], open_page: bool, max_age: float) -> None:
+async def _serve(app: Starlette, listener: socket.socket, open_page: bool) -> None:
     # timeout_graceful_shutdown: for a reader of the other response that takes nothing, and so never sees its end.
     config = uvicorn.Config(
-        demo_app(Visits(address), max_age),
+        app,
         log_config=None,
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
     if open_page:
-        asyncio.get_running_loop().call_soon(webbrowser.open, _url(address))
+        asyncio.get_running_loop().call_soon(webbrowser.open, _url(_address(listener)))
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
@@ -76,33 +81,13 @@ def _announce(console: Console, address: tuple[str, int], wanted_port: int) -> N
     text = Text()
     text.append(_url(address), "bold link " + _url(address))
     text.append("\n\nA page that streams events, and that can hurt its own stream.\n")
-    text.append("Left: what the browser sees. Right: what the server knows.\n")
+    text.append("Left: what the browser sees. Right: what the server knows.\n\n")
+    text.append(_url(address) + BOARD, "bold link " + _url(address) + BOARD)
+    text.append("\n\nA board for several tabs. Kill its server, cut a tab off: nothing is lost.\n\n")
     text.append("Each stream's end is told below. Ctrl-C ends the demo.", "dim")
     if address[0] not in LOOPBACK:
-        text.append("\nOpen it on this machine: its hop listens on 127.0.0.1 only.")
+        text.append("\nOpen it on this machine: its hops listen on 127.0.0.1 only.")
     console.print(Panel(text, title="unbroken demo", border_style="red", expand=False, padding=(1, 3)))
-
-
-class _Lines(logging.Handler):
-    """One line on the console for each that is logged."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%X"))
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print the line, as long as it is: a narrow terminal wraps it better than we would."""
-        self._console.print(self.format(record), markup=False, soft_wrap=True)
-
-
-def _log_to(console: Console) -> None:
-    handler = _Lines(console)
-    handler.addFilter(_without_asked_traceback)
-    for name, level in (("unbroken", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
 
 
 def _without_asked_traceback(line: logging.LogRecord) -> bool:

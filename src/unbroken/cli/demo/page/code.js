@@ -2,7 +2,7 @@
 
 import { wasBroken } from "./ledger.js";
 
-const TOKENS = /("""[^]*?"""|"[^"\n]*")|(#[^\n]*)|\b(async|await|def|return|yield|try|except|finally|with|for|in|as|None)\b|\b(while_connected|EventSourceResponse|heartbeat_event|heartbeat|send_timeout|max_age|dead_peer_timeout|on_close)\b|\b(\d+(?:\.\d+)?)\b/g;
+const TOKENS = /("""[^]*?"""|"[^"\n]*")|(#[^\n]*)|\b(async|await|def|return|yield|try|except|finally|with|for|in|as|None)\b|\b(while_connected|EventSourceResponse|heartbeat_event|heartbeat|send_timeout|max_age|dead_peer_timeout|on_close|hub|publish|Retention)\b|\b(\d+(?:\.\d+)?)\b/g;
 const CLASSES = [null, "str", "com", "kw", "ours", "num"];
 
 // Each source gets a block of its own; each line of it an element, which can be marked.

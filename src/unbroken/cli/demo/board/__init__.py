@@ -1,0 +1,1 @@
+"""A board on SQLite in as many tabs as one likes, and a server beneath it that can be killed."""
