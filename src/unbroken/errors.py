@@ -4,6 +4,7 @@ UnbrokenError
 ├─ EncodeError (ValueError)             you gave a value that would break the wire format
 ├─ EventStreamError (ValueError)        the peer's bytes are beyond a bound: LineTooLong, EventTooLarge
 ├─ ConfigurationError (ValueError)      an argument, or where a thing is used, cannot work
+│  └─ TopicNameError                    a topic cannot be called so
 ├─ UnknownCauseError (LookupError)      the catalogue has no cause of that name; the text names those that come near
 ├─ DiagnosisError                       what was to be looked at cannot be read
 ├─ LogError                             a log of topics did not do what was asked:
@@ -40,6 +41,7 @@ __all__ = [
     "StreamClosed",
     "StreamGap",
     "TopicClosed",
+    "TopicNameError",
     "UnbrokenError",
     "UnbrokenWarning",
     "UnknownCauseError",
@@ -95,6 +97,10 @@ class EventTooLarge(EventStreamError):
 
 class ConfigurationError(UnbrokenError, ValueError):
     """An argument is out of its range, or a thing is used where it cannot work."""
+
+
+class TopicNameError(ConfigurationError):
+    """A topic cannot be called so. Where the name comes from a URL, answer 404."""
 
 
 class UnknownCauseError(UnbrokenError, LookupError):

@@ -254,7 +254,7 @@ class Sink:
     def failed(self, error: BaseException) -> None:
         self._hear(f"failed {type(error).__name__}")
 
-    def wake(self, message: Any) -> None:
+    def wake(self) -> None:
         self._hear("wake")
 
     def break_off(self) -> None:

@@ -145,7 +145,7 @@ def test_a_trimmed_history_is_a_gap_that_is_counted() -> None:
         entries = await stand.log.add("t", *texts(0, 1000))
         await stand.log.keep_newest("t", 10)
         epoch = reader.vector[0].epoch
-        reader._move(0, Position(epoch, 5, entries[4].tag))
+        reader.move(0, Position(epoch, 5, entries[4].tag))
         gap, *items = await all_of(reader)
         following = Position(epoch, 991, entries[990].tag)
         assert gap == Gap(GapReason.TRIMMED, "t", Position(epoch, 5, entries[4].tag), following, 985)

@@ -128,7 +128,7 @@ def test_a_topic_lingers_for_those_on_their_way_back() -> None:
 
 
 def test_a_topic_that_is_opened_while_its_last_life_ends_is_watched() -> None:
-    """The watch that ends late is begun again, and what was missed meanwhile is looked up."""
+    """It waits for the end of the one before, whose unwatch would else be its own."""
 
     async def main() -> None:
         log = OddLog()
@@ -143,10 +143,11 @@ def test_a_topic_that_is_opened_while_its_last_life_ends_is_watched() -> None:
 
         log.before = slowly
         await asyncio.sleep(LINGER + 1)
-        (topic,) = await topics.acquire(["t"])
-        assert topic is not old
-        leave.set()
+        opening = asyncio.create_task(topics.acquire(["t"]))
         await turns()
+        leave.set()
+        (topic,) = await opening
+        assert topic is not old
         assert log.watched == {"t"}
         await log.add("t", "x")
         await turns()

@@ -76,19 +76,24 @@ async def begin(reader: Reader, start: Beginning) -> Resume:
     Raises:
         LogUnavailable: the log cannot be read now.
     """
-    if start.cursor is not None and reader.resume(start.cursor):
-        vector = reader.vector
-        items = await reader.read()
-        gap = next((item for item in items if isinstance(item, Gap)), None)
-        is_over = not items and reader.is_over()
-        return Resume(items, vector if gap is None else None, _header(gap), is_over)
-    if start.cursor is not None or start.unreadable:
-        gaps = [Gap(GapReason.UNREADABLE, topic.name, None, None, None) for topic in reader.topics]
-        reader.count(gaps)
+    if start.unreadable:
+        gaps = reader.count([Gap(GapReason.UNREADABLE, topic.name, None, None, None) for topic in reader.topics])
         return Resume(gaps, None, _header(gaps[0]))
+    if start.cursor is not None:
+        return await _resume(reader, start.cursor)
     if start.backlog != 0:
         await reader.begin_with_newest(start.backlog)
     return Resume((), reader.vector, "none")
+
+
+async def _resume(reader: Reader, cursor: Cursor) -> Resume:
+    gaps = reader.resume(cursor)
+    vector = reader.vector
+    items = gaps or await reader.read()
+    found = next((item for item in items if isinstance(item, Gap)), None)
+    gap = found or (await reader.gap_ahead() if len(reader.topics) > 1 else None)
+    is_over = not items and reader.is_over()
+    return Resume(items, vector if found is None else None, _header(gap), is_over)
 
 
 def _header(gap: Gap | None) -> str:

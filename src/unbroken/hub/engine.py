@@ -19,12 +19,16 @@ from unbroken.hub.revocation import Revocations
 from unbroken.hub.topics import Topics
 from unbroken.logs import Draft, Log, Position, Retention
 from unbroken.stream.options import StreamOptions
+from unbroken.stream.turns import current_turns
 
 if TYPE_CHECKING:
     from unbroken.hub.subscriber import Subscriber
     from unbroken.hub.subscription import Bell
 
 __all__ = ["Engine"]
+
+PUBLISHED_IN_TURN = 64
+"""Events that may be published in one turn of the loop; they leave together."""
 
 STOP_TIMEOUT = 3.0
 """Seconds for the streams that are open when the hub stops: a drain has most often ended them before."""
@@ -51,6 +55,8 @@ class Engine:
         self._retentions = retentions
         self._keeper: Keeper | None = None
         self._neighbours = None if log.guarantees.shared else Neighbours()
+        self._turns = current_turns()
+        self._turn = self._in_turn = 0
         self.revocations = Revocations(log, self.topics, lambda: self.subscribers, counters)
 
     async def start(self) -> None:
@@ -109,7 +115,17 @@ class Engine:
             self.counters.published += 1
             if self._keeper is not None:
                 self._keeper.note(topic, 1, len(payload))
+        await self._give_turn()
         return appended.position
+
+    async def _give_turn(self) -> None:
+        """Let the loop go on, every so many events: an append that need not wait would starve it, and all readers."""
+        turn = self._turns.number()
+        if turn != self._turn:
+            self._turn, self._in_turn = turn, 0
+        self._in_turn += 1
+        if self._in_turn >= PUBLISHED_IN_TURN:
+            await asyncio.sleep(0)
 
     async def receive(self, scope: Mapping[str, Any]) -> None:
         """See to what the first stream of a process, or of a server, wants to be seen to."""

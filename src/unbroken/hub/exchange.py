@@ -52,6 +52,10 @@ class HubExchange(Exchange):
         self.between = False  # so that nothing is written after it
         self.close(CloseReason.COMPLETED)
 
+    def heartbeat_now(self) -> bytes:
+        """Return what its own deadlines send after a silence."""
+        return self.subscriber.heartbeat_now()
+
     # What a feed has written for it is added up when it leaves the feed, or when somebody asks.
 
     @property
@@ -76,6 +80,11 @@ class HubExchange(Exchange):
     def sent_bytes(self) -> int:
         """Bytes of the body so far."""
         return self.outlet.sent_bytes + self.subscriber.share.bytes
+
+    @property
+    def longest_silence(self) -> float:
+        """The longest time without a byte so far, in seconds."""
+        return max(super().longest_silence, self.subscriber.longest_silence)
 
     @property
     def last_write(self) -> float:

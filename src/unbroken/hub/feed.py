@@ -61,8 +61,8 @@ class Member(Protocol):
         """A `send` or `write` has raised."""
         ...
 
-    def wake(self, message: Message) -> None:
-        """Read on, since a body was made for those who need not be woken; or write a heartbeat, if it was one."""
+    def wake(self) -> None:
+        """Read on, if there is anything: a body was made for those who need not be woken."""
         ...
 
     def break_off(self) -> None:
@@ -90,9 +90,9 @@ class Mileage(NamedTuple):
 class Feed:
     """Those who are live on one set of topics, with one heartbeat. To be used on the hub's loop only."""
 
-    __slots__ = ("_at", "_bodies", "_checked", "_counters", "_frames", "_heartbeat", "_heartbeat_frame", "_sealed",
-                 "_wants_flush", "last_write", "members", "mileage", "number", "numbering", "slot",
-                 "topics")  # fmt: skip
+    __slots__ = ("_at", "_beats", "_bodies", "_checked", "_counters", "_heartbeat", "_heartbeat_frame", "_sealed",
+                 "_waiting", "_waiting_bytes", "_wants_flush", "last_write", "longest_silence", "members", "mileage",
+                 "number", "numbering", "slot", "topics")  # fmt: skip
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Feed:
         self.last_write = self._checked = asyncio.get_running_loop().time()
         self.slot: int | None = None
         self.mileage = Mileage(self._positions(), 0, 0, 0)
-        """What a member has that joins now: with all that waits for the next flush."""
+        """What a member has that has had every body so far."""
         self._at = {0: self.mileage}
         self._sealed = 0
         self.numbering = numbering
@@ -118,8 +118,11 @@ class Feed:
         self._heartbeat_frame = heartbeat_frame
         self._wants_flush = wants_flush
         self._counters = counters
-        self._frames: list[bytes] = []
+        self._waiting: list[Event] = []
+        self._waiting_bytes = 0
+        self._beats = 0
         self._bodies: deque[bytes] = deque()
+        self.longest_silence = 0.0
         for topic in topics:
             topic.followers.add(self)
 
@@ -155,14 +158,10 @@ class Feed:
 
     def on_events(self, topic: Topic, events: Sequence[Event]) -> None:
         """Have the next flush deliver the events."""
-        vector, count, size, heartbeats = self.mileage
-        for event in events:
-            vector = self.numbering.after(vector, event)
-            frame = self.numbering.frame(event, vector)
-            self._frames.append(frame)
-            size += len(frame)
-        self.mileage = Mileage(vector, count + len(events), size, heartbeats)
-        if size - self._at[self.number].bytes > MAX_WAITING_BYTES:
+        # No more than this: one topic may be in thousands of feeds, each of which would encode an id of its own.
+        self._waiting += events
+        self._waiting_bytes += sum(len(event.payload) for event in events)
+        if self._waiting_bytes > MAX_WAITING_BYTES:
             # More is published than can be delivered. What waits here is in the log, too.
             self._send_away()
         else:
@@ -175,7 +174,8 @@ class Feed:
     def _send_away(self) -> None:
         for member in tuple(self.members):
             member.break_off()
-        self._frames.clear()
+        self._waiting.clear()
+        self._waiting_bytes = 0
         self._bodies.clear()
         self.mileage = self.mileage._replace(vector=self._positions())
         self.number = self._sealed
@@ -198,18 +198,25 @@ class Feed:
 
     def _seal(self) -> None:
         """Make a body of what waits."""
-        if self._frames:
-            self._sealed += 1
-            self._at[self._sealed] = self.mileage
-            self._bodies.append(b"".join(self._frames))
-            self._frames.clear()
+        if not self._waiting and not self._beats:
+            return
+        frames, vector = self.numbering.frames(self._waiting, self.mileage.vector)
+        body = b"".join(frames) or self._heartbeat_frame
+        _, events, size, heartbeats = self.mileage
+        beats = 0 if frames else 1
+        self.mileage = Mileage(vector, events + len(frames), size + len(body), heartbeats + beats)
+        self._sealed += 1
+        self._at[self._sealed] = self.mileage
+        self._bodies.append(body)
+        self._waiting.clear()
+        self._beats = 0
 
     async def _deliver_next(self) -> int:
         had, body = self._at[self.number], self._bodies.popleft()
         self._at = {number: at for number, at in self._at.items() if number >= self.number}
         self.number += 1
         events = self._at[self.number].events - had.events
-        self.last_write = asyncio.get_running_loop().time()
+        self._note_write()
         message = {"type": "http.response.body", "body": body, "more_body": True}
         chunk, members = frame_chunk(body), list(self.members)
         for start in range(0, len(members), SLICE):
@@ -217,6 +224,13 @@ class Feed:
                 await asyncio.sleep(0)
             self._counters.delivered += events * self._deliver(members[start : start + SLICE], message, chunk)
         return len(members)
+
+    def _note_write(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.longest_silence = max(self.longest_silence, now - self.last_write)
+        self.last_write = now
+        if not self._bodies:
+            self._waiting_bytes = sum(len(event.payload) for event in self._waiting)
 
     def _deliver(self, members: Sequence[Member], message: Message, chunk: bytes) -> int:
         """Hand one body to a slice of the members, and return how many took it; no call more than the servers' own."""
@@ -235,7 +249,8 @@ class Feed:
                     trap = step.send(None)
                     member.wait_for(message, step, trap)
                 else:
-                    member.wake(message)  # it leaves, and has not had it
+                    member.wake()  # it reads for itself, and has not had this
+                    passed += 1
             except StopIteration:
                 pass
             except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - its connection is broken, nobody else's
@@ -249,16 +264,14 @@ class Feed:
         if not self.members:
             return None
         if self._heartbeat is not None and now >= self.last_write + self._heartbeat and self._is_idle():
-            vector, events, size, heartbeats = self.mileage
-            self.mileage = Mileage(vector, events, size + len(self._heartbeat_frame), heartbeats + 1)
-            self._frames.append(self._heartbeat_frame)
+            self._beats = 1
             self._wants_flush(self)
         elif now >= self._checked + LOOK_INTERVAL:
             self._wants_flush(self)
         return self._next_look()  # past until the flush has come: the wheel then asks again soon
 
     def _is_idle(self) -> bool:
-        return not self._frames and not self._bodies
+        return not self._waiting and not self._bodies
 
     def _next_look(self) -> float:
         look = self._checked + LOOK_INTERVAL
@@ -289,7 +302,8 @@ class Flusher:
         """Flush `feed` at the loop's next turn; what is published until then leaves with it."""
         self._feeds[feed] = None
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="unbroken flusher")
+            task = asyncio.get_running_loop().create_task(self._run(), name="unbroken flusher")
+            self._task = None if task.done() else task  # an eager one may have come to its end in that line
 
     async def close(self) -> None:
         """Flush no more."""

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from unbroken.errors import ConfigurationError
-from unbroken.hub.access import Authorize
+from unbroken.hub.access import Authorize, check_user
 from unbroken.hub.beginning import beginning
 from unbroken.hub.counters import Counters
 from unbroken.hub.event import Event, encode_payload
@@ -252,6 +252,7 @@ class Hub:
         Raises:
             ConfigurationError: nothing says who may read, or an argument is none of its values.
         """
+        check_user(user)
         asked = None if public else authorize or self._authorize
         if asked is None and not public:
             raise ConfigurationError(
@@ -368,6 +369,7 @@ class Hub:
             ConfigurationError: neither is given.
             LogUnavailable: other processes may not have heard of it; here it is done.
         """
+        check_user(user)
         if user is None and topic is None:
             raise ConfigurationError("revoke() of neither a user nor a topic would end everything: give one of them")
         return await (await self._home.open()).revocations.revoke(user, topic)

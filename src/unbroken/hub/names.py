@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
-from unbroken.errors import ConfigurationError
+from unbroken.errors import ConfigurationError, TopicNameError
 from unbroken.hub.cursor import MAX_TOPICS
 
 __all__ = ["INTERNAL", "check_topic", "check_topics"]
@@ -21,20 +21,20 @@ def check_topic(topic: object) -> str:
     """Return a topic's name, or raise.
 
     Raises:
-        ConfigurationError: it is no str, empty, longer than 256 characters, holds control characters or lone
+        TopicNameError: it is no str, empty, longer than 256 characters, holds control characters or lone
             surrogates, or begins with `$`.
     """
     if not isinstance(topic, str):
-        raise ConfigurationError(f"topic={topic!r} is a {type(topic).__name__}: a topic's name is a str")
+        raise TopicNameError(f"topic={topic!r} is a {type(topic).__name__}: a topic's name is a str")
     if not 0 < len(topic) <= MAX_NAME_CHARS:
-        raise ConfigurationError(
+        raise TopicNameError(
             f"topic={topic[:40]!r} has {len(topic)} characters: give 1 to {MAX_NAME_CHARS}, or a digest of it"
         )
     if topic.startswith(INTERNAL):
-        raise ConfigurationError(f"topic={topic!r} begins with {INTERNAL!r}: such names are the hub's own")
+        raise TopicNameError(f"topic={topic!r} begins with {INTERNAL!r}: such names are the hub's own")
     odd = next((character for character in topic if unicodedata.category(character) in ("Cc", "Cs")), None)
     if odd is not None:
-        raise ConfigurationError(f"topic={topic!r} holds {odd!r}: leave out what cannot be printed")
+        raise TopicNameError(f"topic={topic!r} holds {odd!r}: leave out what cannot be printed")
     return topic
 
 

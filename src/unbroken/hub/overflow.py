@@ -49,6 +49,9 @@ async def _drop_oldest(reader: Reader, reading: Reading, counters: Counters) -> 
                     break  # what was passed over must be told now: the reader has moved
                 raise
             missed = reader.vector[at].seq - after.seq
+            if reader.vector[at].epoch != after.epoch or missed < 0:
+                reader.move(at, after)  # the log has less than was published: what gap that is, reading on finds out
+                continue
             counters.dropped += missed
             counters.gaps[GapReason.OVERFLOW] += 1
             gaps.append(Gap(GapReason.OVERFLOW, topic.name, after, following, missed))
@@ -69,6 +72,8 @@ async def _conflate(reader: Reader, reading: Reading, counters: Counters) -> Seq
         if not items:
             break
         for item in items:
+            if isinstance(item, Event) and not reading.passes(item):
+                continue  # before it takes the place of one that is wanted
             key = _key(item, reading)
             newest.pop(key, None)  # or it would keep the place of the one it takes the place of
             newest[key] = item
@@ -80,4 +85,5 @@ async def _conflate(reader: Reader, reading: Reading, counters: Counters) -> Seq
 def _key(item: Item, reading: Reading) -> Hashable:
     if isinstance(item, Gap):
         return item
-    return (Event, reading.conflate_by(item) if reading.conflate_by else (item.topic, item.event))
+    # By topic in any case: over several, what was read last need not be what was published last.
+    return (Event, item.topic, reading.conflate_by(item) if reading.conflate_by else item.event)

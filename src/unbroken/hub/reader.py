@@ -56,12 +56,32 @@ class Reader:
 
     # Where it begins.
 
-    def resume(self, cursor: Position | Mapping[Digest, Position]) -> bool:
-        """Begin behind a cursor, and say whether it is one of these topics. Those it leaves out begin now."""
+    def resume(self, cursor: Position | Mapping[Digest, Position]) -> list[Gap]:
+        """Begin behind a cursor, and return a gap for each topic of which it does not say where the reader was.
+
+        A cursor over several topics leaves out one that its reader did not read: that begins now. A position says
+        nothing of other topics, which its reader may have read or not; neither does a cursor of none of these.
+        """
         positions = self.numbering.positions(cursor, [topic.position.epoch for topic in self.topics])
         for at, position in positions.items():
-            self._move(at, position)
-        return bool(positions)
+            self.move(at, position)
+        if positions and not isinstance(cursor, Position):
+            return []
+        unsaid = [topic for at, topic in enumerate(self.topics) if at not in positions]
+        return self.count([Gap(GapReason.UNREADABLE, topic.name, None, None, None) for topic in unsaid])
+
+    async def gap_ahead(self) -> Gap | None:
+        """Return the first gap that reading on will meet, without moving.
+
+        Raises:
+            LogUnavailable: the log cannot be read now.
+        """
+        for topic, position in zip(self.topics, self.vector, strict=True):
+            if topic.since(position, 1) is None:
+                gap = find_gap(topic.name, position, await self._log.read(topic.name, position.seq, 1))
+                if gap is not None:
+                    return gap
+        return None
 
     async def begin_with_newest(self, count: int | None) -> None:
         """Begin so many events before the end of each topic, or with the oldest there is; None for all.
@@ -78,18 +98,20 @@ class Reader:
         """Move behind `seq` in one topic, or before the oldest event, and return the position of what is next."""
         page = await self._log.read(self.topics[at].name, seq, 1)
         if not page.entries:
-            self._move(at, page.head.position)
+            self.move(at, page.head.position)
             return None
-        self._move(at, before(page.head.epoch, page.entries[0]))
+        self.move(at, before(page.head.epoch, page.entries[0]))
         return _last(page)
 
-    def _move(self, at: int, position: Position) -> None:
+    def move(self, at: int, position: Position) -> None:
+        """Set the position in one topic."""
         self.vector = (*self.vector[:at], position, *self.vector[at + 1 :])
 
-    def count(self, gaps: Sequence[Gap]) -> None:
-        """Count gaps that were found elsewhere."""
+    def count(self, gaps: list[Gap]) -> list[Gap]:
+        """Count gaps that were found elsewhere, and return them."""
         for gap in gaps:
             self._counters.gaps[gap.reason] += 1
+        return gaps
 
     # How it goes on.
 
@@ -98,7 +120,7 @@ class Reader:
         for at in self._turns():
             events = self.topics[at].since(self.vector[at], PAGE_EVENTS)
             if events:
-                self._move(at, events[-1].position)
+                self.move(at, events[-1].position)
                 self._counters.replayed += len(events)
             if events or events is None:
                 return events
@@ -130,7 +152,7 @@ class Reader:
         if gap is not None:
             return (await self._skip(at, gap, page),)
         if page.entries:
-            self._move(at, _last(page))
+            self.move(at, _last(page))
             self._counters.replayed += len(page.entries)
             return [Event.of(topic.name, page.head.epoch, entry) for entry in page.entries]
         # The log has nothing more: then it is the topic's mirror that is behind, or beside it.
@@ -142,13 +164,13 @@ class Reader:
         following, missed = gap.next, gap.missed
         if self._on_gap == "latest" or not (page.entries or gap.reason is GapReason.EPOCH):
             missed = page.head.seq - self.vector[at].seq if gap.reason is GapReason.TRIMMED else None
-            self._move(at, page.head.position)
+            self.move(at, page.head.position)
             following = None
         elif gap.reason is GapReason.EPOCH:
             # The page was read behind a number of another history; of this one all is new.
             following = await self.move_behind(at, 0)
         else:
-            self._move(at, before(page.head.epoch, page.entries[0]))
+            self.move(at, before(page.head.epoch, page.entries[0]))
         self._counters.gaps[gap.reason] += 1
         return Gap(gap.reason, gap.topic, gap.after, following, missed)
 

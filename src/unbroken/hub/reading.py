@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from unbroken.errors import ConfigurationError
 from unbroken.hub.event import Event
@@ -36,13 +37,16 @@ class Reading:
         _check_count("backlog", self.backlog, 0)
         _check_count("max_lag", self.max_lag, 1)
         for name in ("conflate_by", "filter"):
-            value = getattr(self, name)
-            if value is not None and not callable(value):
-                raise ConfigurationError(f"{name}={value!r} cannot be called: give a function of an Event, or None")
+            _check_function(name, getattr(self, name))
 
     def passes(self, event: Event) -> bool:
         """Whether the reader wants this event."""
-        return self.filter is None or bool(self.filter(event))
+        if self.filter is None:
+            return True
+        passes = self.filter(event)
+        if type(passes) is not bool and inspect.isawaitable(passes):
+            raise ConfigurationError(f"filter={self.filter!r} returned something to be awaited: return a bool")
+        return bool(passes)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -53,3 +57,15 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def _check_count(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigurationError(f"{name}={value!r} is no count: give an integer of {least} or more")
+
+
+def _check_function(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not callable(value):
+        raise ConfigurationError(f"{name}={value!r} cannot be called: give a function of an Event, or None")
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(value.__call__):
+        raise ConfigurationError(
+            f"{name}={value!r} is a coroutine function, and is called for each event: look up what it needs before, "
+            "and give a plain function"
+        )

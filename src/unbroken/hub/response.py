@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from unbroken.errors import CloseReason, LogUnavailable
+from unbroken.errors import CloseReason, ConfigurationError, LogUnavailable
 from unbroken.hub.access import Authorize, Grant, decide
 from unbroken.hub.beginning import Beginning
 from unbroken.hub.engine import Engine
@@ -66,13 +67,8 @@ class HubResponse(EventSourceResponse):
     async def _prepare(self, scope: Message, send: Send) -> PlainTextResponse | None:
         """Decide whether and from where this client may read; return the answer if it may not."""
         request, self._request = self._request, None
-        assert request is not None, "a response is for one request"
-        self._asked_at = asyncio.get_running_loop().time()
-        grant = await decide(self._authorize, request, self._numbering.names)
-        if grant is None:
-            return _refusal("This stream may not be read by you.\n", 403)
-        if not self._begin(request):
-            return _refusal(f"{CURSOR_QUERY} is no cursor of this stream: leave it out, or give an event's id.\n", 400)
+        if request is None:
+            raise ConfigurationError("this response has been used: call hub.response() for each request")
         try:
             self._engine = await self._home.open()
         except LogUnavailable as exc:
@@ -80,7 +76,14 @@ class HubResponse(EventSourceResponse):
             return _refusal(
                 "The log of this stream cannot be opened now. Try again later.\n", 503, {"retry-after": "5"}
             )
+        # Before the question: what is revoked while it is answered must be heard of.
         await self._engine.receive(scope)
+        self._asked_at = asyncio.get_running_loop().time()
+        grant = await decide(self._authorize, request, self._numbering.names)
+        if grant is None:
+            return _refusal("This stream may not be read by you.\n", 403)
+        if not self._begin(request):
+            return _refusal(f"{CURSOR_QUERY} is no cursor of this stream: leave it out, or give an event's id.\n", 400)
         self._admit(grant)
         self._scope, self._send = scope, send
         return None
@@ -123,9 +126,13 @@ class HubResponse(EventSourceResponse):
         """Let a flush write, where it can without leaving anybody out: a middleware that changes bodies, a filter."""
         scope, send = self._scope, self._send
         self._scope, self._send = {}, None
+        # A filter, and a middleware, may ask who the request's user is; a pump that a flush starts would not know.
+        exchange.context = copy_context()
         if self._reading.filter is not None or exchange.connection.takes_any_amount:
             return
         subscriber.send = own_send(send)
+        if subscriber.send is not None and self._reading.conflate_by is None:
+            exchange.context = None  # nobody's code runs in it, and thousands may be open
         if is_plain(send):
             subscriber.direct = (scope.get("extensions") or {}).get(DIRECT)
             subscriber.detaches = self._detach and self.background is None

@@ -31,6 +31,9 @@ T = TypeVar("T")
 RETRY_INTERVAL = 1.0
 """Seconds between two looks at a log that is away, give or take half."""
 
+SLOW_WRITE = 0.1
+"""Seconds a write may wait before its client counts as slow, for `overflow`."""
+
 NOTHING = Mileage((), 0, 0, 0)
 
 
@@ -44,9 +47,9 @@ class Subscriber:
     others (a filter, a server whose writes always wait), with each flush.
     """
 
-    __slots__ = ("_base", "_direct_send", "_feed", "_fell_behind", "_is_asking", "_numbering",
-                 "_owes_heartbeat", "_reader", "_reading", "_rest", "_start", "_task", "_told", "detaches", "direct",
-                 "engine", "exchange", "mark", "send", "user", "write")  # fmt: skip
+    __slots__ = ("_base", "_direct_send", "_feed", "_fell_behind", "_is_asking", "_joined_at", "_numbering", "_reader",
+                 "_reading", "_rest", "_start", "_task", "_told", "_was_live", "detaches", "direct", "engine",
+                 "exchange", "mark", "send", "user", "write")  # fmt: skip
 
     def __init__(
         self, engine: Engine, numbering: Numbering, reading: Reading, start: Beginning, exchange: HubExchange
@@ -71,12 +74,18 @@ class Subscriber:
         self._rest: Awaitable[None] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._told: Vector = ()
-        self._is_asking = self._fell_behind = self._owes_heartbeat = False
+        self._is_asking = self._fell_behind = self._was_live = False
+        self._joined_at = 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
         """The topics that are read."""
         return self._numbering.names
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream has not begun to end."""
+        return self in self.engine.subscribers and self.exchange.reason is None
 
     @property
     def is_live(self) -> bool:
@@ -86,15 +95,24 @@ class Subscriber:
     @property
     def share(self) -> Mileage:
         """What the feed has written for this one so far."""
-        if self._feed is None:
+        if self._feed is None or not self._is_uniform:
             return NOTHING
         had, base = self._feed.had_by(self), self._base
         return Mileage(had.vector, had.events - base.events, had.bytes - base.bytes, had.heartbeats - base.heartbeats)
 
     @property
     def last_write(self) -> float:
-        """The moment of the feed's last byte, by the loop's clock; 0 without a feed."""
-        return 0.0 if self._feed is None else self._feed.last_write
+        """The moment of the feed's last byte to this one, by the loop's clock; 0 without."""
+        if self._feed is None or not self._is_uniform or self._feed.last_write < self._joined_at:
+            return 0.0
+        return self._feed.last_write
+
+    @property
+    def longest_silence(self) -> float:
+        """The longest time without a byte of the feed's to this one so far, as far as it can be told, in seconds."""
+        if self._feed is None or not self._is_uniform:
+            return 0.0
+        return min(self._feed.longest_silence, self.engine.loop.time() - self._joined_at)
 
     # Behind: the pump's task.
 
@@ -152,8 +170,6 @@ class Subscriber:
         items = await self._ask(self._read)
         if items:
             await self._write(items, vector)
-        elif self._owes_heartbeat:
-            await self._write_heartbeat()
 
     async def _read(self) -> Sequence[Item]:
         assert self._reader is not None
@@ -188,35 +204,37 @@ class Subscriber:
             await self._send(self._numbering.prime(self._reader.vector), 0)
             self.exchange.close(CloseReason.LIMIT)
 
-    async def _write_heartbeat(self) -> None:
-        """Write a heartbeat; where events were passed over, behind a block that says how far the reader has come."""
-        assert self._reader is not None
-        self._owes_heartbeat = False
-        moved = self._reader.vector != self._told and not self._is_uniform
+    def heartbeat_now(self) -> bytes:
+        """Return a heartbeat; where events were passed over, behind a block that says how far the reader has come."""
+        heartbeat = self.exchange.options.heartbeat_now()
+        if self._reader is None or self._is_uniform or self._reader.vector == self._told:
+            return heartbeat
         self._told = self._reader.vector
-        self.exchange.heartbeats += 1
-        cursor = self._numbering.prime(self._told) if moved else b""
-        await self._send(cursor + self.exchange.options.heartbeat_now(), 0)
+        return self._numbering.prime(self._told) + heartbeat
 
     async def _send(self, body: bytes, events: int) -> None:
         rest = self.exchange.write_items(body, events)
         if rest is not None:
+            began = self.engine.loop.time()
             await rest
+            # Some servers hand every write on, so that it waits a moment: that alone is nobody's slowness.
+            self._fell_behind = self._fell_behind or (self._was_live and self.engine.loop.time() - began > SLOW_WRITE)
 
     # Live: a feed's flush, and whoever tells of the connection.
 
     def _go_live(self) -> bool:
         """Join a feed if everything was read; in one step, in which no topic can move."""
         reader = self._reader
-        if reader is None or self._owes_heartbeat or not reader.is_current():
+        if reader is None or not reader.is_current():
             return False
         if reader.is_over():
             self.exchange.close(CloseReason.COMPLETED)
             return True
         self._feed = self.engine.feed_of(reader, self.exchange.options)
         self._base = self._feed.join(self)
-        self._fell_behind = True
-        self.exchange.beats = False
+        self._joined_at = self.engine.loop.time()
+        self._fell_behind, self._was_live = False, True
+        self.exchange.beats = not self._is_uniform
         if self.detaches and self.direct is not None and self._direct_send is not None:
             self.detaches = False
             self.exchange.detached = True
@@ -228,9 +246,11 @@ class Subscriber:
         feed, share, exchange = self._feed, self.share, self.exchange
         assert feed is not None
         assert self._reader is not None
+        outlet = exchange.outlet
+        outlet.longest_silence = max(outlet.longest_silence, self.longest_silence)
+        outlet.last_write = max(outlet.last_write, self.last_write)
+        outlet.sent_bytes += share.bytes
         had = feed.leave(self)
-        exchange.outlet.last_write = self.last_write
-        exchange.outlet.sent_bytes += share.bytes
         self._feed = None
         exchange.events += share.events
         exchange.heartbeats += share.heartbeats
@@ -246,6 +266,7 @@ class Subscriber:
 
     def _fall_behind(self) -> None:
         self._leave_feed()
+        self._fell_behind = True
         self.engine.counters.demotions += 1
         self.exchange.start_pump()
         self.exchange.deadlines.look_again()
@@ -259,12 +280,11 @@ class Subscriber:
         """Take an exception of the server's for the loss of the connection."""
         self.exchange.write_failed(error)
 
-    def wake(self, message: Message) -> None:
-        """Read on; if there is nothing to be read, what the flush brings is a heartbeat."""
-        self._leave_feed()
-        assert self._reader is not None
-        self._owes_heartbeat = self._reader.is_current()
-        self.exchange.start_pump()
+    def wake(self) -> None:
+        """Read on, if there is anything. Heartbeats are its own deadlines': what it gets is not what the others get."""
+        if self._reader is not None and not self._reader.is_current():
+            self._leave_feed()
+            self.exchange.start_pump()
 
     def break_off(self) -> None:
         """Look at the log: what comes next is too much for a flush, or does not follow on what came last."""
@@ -304,9 +324,9 @@ class Subscriber:
 
     def on_lost(self) -> None:
         """The connection is gone."""
-        self.write = None
         self.on_resumed()
         self.exchange.close(CloseReason.CLIENT_CLOSED)
+        self.write = None
 
     # The end, by the exchange.
 
@@ -327,8 +347,9 @@ class Subscriber:
             self._task.cancel()
 
     def retire(self) -> None:
-        """Let go of the topics."""
+        """Let go of the topics, and of the exchange, which would wait with this one for the garbage collector."""
         self.engine.subscribers.discard(self)
         if self._reader is not None:
             self.engine.topics.release(self._reader.topics)
             self._reader = None
+        del self.exchange

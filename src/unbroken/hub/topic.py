@@ -73,7 +73,9 @@ class Topic:
         self._reset(page)
         for entry in page.entries:
             self._keep(Event.of(self.name, page.head.epoch, entry))
-        if self._doubtful or (page.entries and page.entries[-1].seq < page.head.seq):
+        while self.position.seq < page.head.seq and not await self._read_on():
+            pass  # a log ends its pages by their bytes, too; who begins now must begin at the end
+        if self._doubtful:
             self.doubt()
 
     async def close(self) -> None:
@@ -102,7 +104,8 @@ class Topic:
         """Read the log, whether something is missing or not."""
         self._doubtful = True
         if self._filling is None and self.position.epoch:
-            self._filling = asyncio.get_running_loop().create_task(self._fill(), name="unbroken topic")
+            task = asyncio.get_running_loop().create_task(self._fill(), name="unbroken topic")
+            self._filling = None if task.done() else task  # an eager one may have come to its end in that line
 
     async def refresh(self) -> None:
         """Look at the log now, and wait until what is there has been taken."""

@@ -26,7 +26,7 @@ class Topics:
         self._topics: dict[str, Topic] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         return len(self._topics)
@@ -73,7 +73,9 @@ class Topics:
         topics, self._topics = list(self._topics.values()), {}
         for task in opening:
             task.cancel()
-        await asyncio.gather(*opening, *self._closing, *(topic.close() for topic in topics), return_exceptions=True)
+        await asyncio.gather(
+            *opening, *self._closing.values(), *(topic.close() for topic in topics), return_exceptions=True
+        )
 
     # What the log tells.
 
@@ -95,7 +97,8 @@ class Topics:
             topic = self._topics[name] = Topic(name, self._log, self._counters)
             task = asyncio.get_running_loop().create_task(self._open(topic), name="unbroken topic")
             task.add_done_callback(_retrieve)
-            self._opening[name] = task
+            if not task.done():  # an eager one may have come to its end already
+                self._opening[name] = task
         timer = self._lingering.pop(name, None)
         if timer is not None:
             timer.cancel()
@@ -104,13 +107,16 @@ class Topics:
 
     async def _open(self, topic: Topic) -> None:
         try:
+            if (closing := self._closing.get(topic.name)) is not None:
+                await asyncio.wait((closing,))  # or its unwatch would be ours
             await topic.open()
         except BaseException:
             if self._topics.get(topic.name) is topic:
                 del self._topics[topic.name]  # whoever asks next tries again
             raise
         finally:
-            self._opening.pop(topic.name, None)
+            if self._opening.get(topic.name) is asyncio.current_task():
+                del self._opening[topic.name]
 
     def _drop(self, name: str) -> None:
         self._lingering.pop(name, None)
@@ -119,15 +125,13 @@ class Topics:
             return
         del self._topics[name]
         task = asyncio.get_running_loop().create_task(self._close(topic), name="unbroken topic")
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        if not task.done():
+            self._closing[name] = task
+            task.add_done_callback(lambda _: self._closing.pop(name))
 
     async def _close(self, topic: Topic) -> None:
         try:
             await topic.close()
-            if topic.name in self._topics:  # opened anew meanwhile: the watch that ended was also its own
-                await self._log.watch(topic.name)
-                self._topics[topic.name].doubt()
         except LogUnavailable as exc:
             logger.debug("topic %r could not be unwatched: %s", topic.name, exc)
 

@@ -88,20 +88,27 @@ def own_send(send: Any) -> Any:
     What stands in between has then had its look at the start, and passes bodies on as they are. It must be
     a coroutine function: a `send` that returns something else makes each write wait (granian).
     """
-    found = list(layers(send))
-    if not found or not all(map(_is_known, found)):
-        return None
-    own = found[-1]
-    module = str(type(getattr(own, "__self__", own)).__module__)
-    known = module.partition(".")[0] in SERVERS and inspect.iscoroutinefunction(own)
-    return own if known else None
+    for layer in layers(send):
+        if _is_of_server(layer):
+            # The first of them: what a server's own `send` wraps in turn (hypercorn's) takes no ASGI messages.
+            return layer if inspect.iscoroutinefunction(layer) else None
+        if _module_of(layer) not in PLAIN:
+            return None
+    return None
 
 
 def _is_known(layer: Any) -> bool:
+    return _is_of_server(layer) or _module_of(layer) in PLAIN
+
+
+def _is_of_server(layer: Any) -> bool:
+    return _module_of(layer).partition(".")[0] in SERVERS
+
+
+def _module_of(layer: Any) -> str:
     layer = layer.func if isinstance(layer, partial) else layer
     owner = getattr(layer, "__self__", layer)
-    module = str(owner.__module__ if isinstance(owner, types.FunctionType) else type(owner).__module__)
-    return module.partition(".")[0] in SERVERS or module in PLAIN
+    return str(owner.__module__ if isinstance(owner, types.FunctionType) else type(owner).__module__)
 
 
 def _wrapped_by(send: Any) -> Any:

@@ -108,7 +108,7 @@ class Deadlines:
             if now >= exchange.opened + options.start_grace:
                 outlet.write_aside(b"" if options.preamble else options.opening_frame)
         elif exchange.beats and exchange.between and _is_over(outlet.last_write, options.heartbeat, now):
-            exchange.heartbeats += outlet.write_aside(options.heartbeat_now())
+            exchange.heartbeats += outlet.write_aside(exchange.heartbeat_now())
         if exchange.beats and now >= self._checked + self._look_interval():
             self._check(now)
 

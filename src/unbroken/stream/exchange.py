@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context
 
 import anyio
 
@@ -43,9 +44,9 @@ class Exchange:
     """One response to one request. To be used on its event loop only."""
 
     __slots__ = (
-        "_deadlines", "_listening", "_outside", "beats", "between", "careful", "cleanup", "connection", "discarded",
-        "ended", "error", "events", "finishing", "gone", "heartbeats", "last_silence", "opened", "options", "outlet",
-        "producer", "reason",
+        "_deadlines", "_listening", "_outside", "_pumping", "beats", "between", "careful", "cleanup", "connection",
+        "context", "discarded", "ended", "error", "events", "finishing", "gone", "heartbeats", "last_silence",
+        "opened", "options", "outlet", "producer", "reason",
     )  # fmt: skip
 
     def __init__(self, start: Message, send: Send, connection: Connection, options: StreamOptions) -> None:
@@ -57,6 +58,9 @@ class Exchange:
         self.ended: asyncio.Future[None] = loop.create_future()
         self._listening: asyncio.Timeout | None = None
         self.producer: Producer | None = None
+        self.context: Context | None = None
+        """What the producer runs in, where it is started by somebody else's task; None for the starter's."""
+        self._pumping: asyncio.Task[None] | None = None
         self._deadlines: Deadlines | None = Deadlines(self)
         self._outside = self.finishing = False
         self.reason: CloseReason | None = None
@@ -145,7 +149,9 @@ class Exchange:
     def start_pump(self) -> None:
         """Run the producer in a task of its own."""
         assert self.producer is not None
-        pump = asyncio.get_running_loop().create_task(self._pump(self.producer), name="unbroken pump")
+        loop = asyncio.get_running_loop()
+        pump = loop.create_task(self._pump(self.producer), name="unbroken pump", context=self.context)
+        self._pumping = pump
         pump.add_done_callback(self._pump_ended)
 
     def rests(self) -> bool:
@@ -267,8 +273,9 @@ class Exchange:
             yield from rest  # type: ignore[misc] # a types.coroutine is both
 
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
-        if self.rests():
-            return
+        if pump is not self._pumping or self.rests():
+            return  # a callback comes a turn late: by then another pump may be at work
+        self._pumping = None
         if not pump.cancelled() and (exc := pump.exception()) is not None:
             self.error = self.error or exc
         if self.reason is None:
@@ -338,7 +345,7 @@ class Exchange:
     def end_for(self, reason: CloseReason) -> None:
         """Note why the stream ends, and since when it has been silent."""
         self.reason = reason
-        self.last_silence = asyncio.get_running_loop().time() - self.outlet.last_write
+        self.last_silence = asyncio.get_running_loop().time() - self.last_write
 
     def lose(self) -> None:
         """Note that nothing can be written any more."""
@@ -355,6 +362,10 @@ class Exchange:
         """Take the server's silence for the client's leaving."""
         self.close(CloseReason.CLIENT_CLOSED)
         self.connection.abort()
+
+    def heartbeat_now(self) -> bytes:
+        """Return what its own deadlines send after a silence."""
+        return self.options.heartbeat_now()
 
     def write_waits(self) -> None:
         """See that a write which began to wait is looked after."""
