@@ -49,7 +49,7 @@ async def _drop_oldest(reader: Reader, reading: Reading, counters: Counters) -> 
                     break  # what was passed over must be told now: the reader has moved
                 raise
             missed = reader.vector[at].seq - after.seq
-            if reader.vector[at].epoch != after.epoch or missed < 0:
+            if reader.vector[at].epoch != after.epoch or missed <= 0:
                 reader.move(at, after)  # the log has less than was published: what gap that is, reading on finds out
                 continue
             counters.dropped += missed

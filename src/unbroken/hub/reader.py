@@ -150,6 +150,8 @@ class Reader:
         page = await self._log.read(topic.name, position.seq, PAGE_EVENTS)
         gap = find_gap(topic.name, position, page)
         if gap is not None:
+            if gap.reason is not GapReason.TRIMMED:
+                await topic.refresh()  # what it has at hand may be of the history that was lost
             return (await self._skip(at, gap, page),)
         if page.entries:
             self.move(at, _last(page))
