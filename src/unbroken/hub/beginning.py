@@ -32,6 +32,10 @@ class Beginning:
     backlog: int | None = 0
 
 
+NOW = Beginning()
+"""Most responses begin so, and thousands may be open: they share it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resume:
     """What came of it.
@@ -56,7 +60,7 @@ def beginning(after: object, backlog: int, key: bytes) -> Beginning:
         ConfigurationError: `after` is none of the values it can have.
     """
     if after is None or after == "latest":
-        return Beginning(backlog=backlog)
+        return Beginning(backlog=backlog) if backlog else NOW
     if after == "earliest":
         return Beginning(backlog=None)
     if isinstance(after, Position):

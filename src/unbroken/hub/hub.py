@@ -34,6 +34,7 @@ from unbroken.stream.revalidation import Revalidate
 __all__ = ["Hub"]
 
 MAX_EVENT_BYTES = 1024 * 1024
+DEFAULT_READING = Reading()
 
 
 class Hub:
@@ -262,6 +263,7 @@ class Hub:
         reading = Reading(
             on_gap=on_gap, overflow=overflow, max_lag=max_lag, conflate_by=conflate_by, filter=filter, backlog=backlog
         )
+        reading = DEFAULT_READING if reading == DEFAULT_READING else reading  # shared: thousands may be open
         return HubResponse(
             self._home,
             request,

@@ -273,9 +273,11 @@ class Exchange:
             yield from rest  # type: ignore[misc] # a types.coroutine is both
 
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
-        if pump is not self._pumping or self.rests():
-            return  # a callback comes a turn late: by then another pump may be at work
+        if pump is not self._pumping:
+            return  # this callback comes a turn late: by then another pump may be at work
         self._pumping = None
+        if self.rests():
+            return
         if not pump.cancelled() and (exc := pump.exception()) is not None:
             self.error = self.error or exc
         if self.reason is None:

@@ -154,19 +154,18 @@ class EventSourceResponse(Response):
         """
         if scope["type"] != "http":
             raise ConfigurationError(f"a {scope['type']} scope has no event stream: return this from an HTTP route")
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         refusal = await self._prepare(scope, send)
         if refusal is not None:
             await refusal(scope, receive, send)
         elif scope["method"] == "HEAD":
-            await send(start)
+            await send(self._start())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            await self._stream(scope, start, receive, send)
+            await self._stream(scope, receive, send)
         if self.background is not None:
             await self.background()
 
-    async def _stream(self, scope: Message, start: Message, receive: Receive, send: Send) -> None:
+    async def _stream(self, scope: Message, receive: Receive, send: Send) -> None:
         guard = scope.get(GUARD)
         policies = self.policies if guard is None else (*self.policies, *guard.stand_aside())
         if self.options.dead_peer_timeout is not None:
@@ -175,7 +174,7 @@ class EventSourceResponse(Response):
         places = await admit(policies, scope, receive, send)
         if places is None:
             return
-        exchange = self._exchange(start, send, connection)
+        exchange = self._exchange(self._start(), send, connection)
         producer = self._producer(exchange)
         stream = Registration(scope, exchange, policies, places, dismiss=self._dismiss())
         try:
@@ -188,6 +187,10 @@ class EventSourceResponse(Response):
                 exchange.connection.truncate()
             _raise(exchange)
         exchange.error = None  # its traceback leads back to the exchange
+
+    def _start(self) -> Message:
+        # Made where it is wanted: a frame that waits for the stream's end would hold it all the time.
+        return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
 
     async def _prepare(self, scope: Message, send: Send) -> Response | None:
         """Get ready, or return what to answer in place of a stream."""

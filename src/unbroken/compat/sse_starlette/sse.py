@@ -197,13 +197,13 @@ class EventSourceResponse(unbroken.stream.response.EventSourceResponse):
         """
         raise NotImplementedError("an event stream is not compressed here: events would wait in the compressor")
 
-    async def _stream(self, scope: Message, start: Message, receive: Receive, send: Send) -> None:
+    async def _stream(self, scope: Message, receive: Receive, send: Send) -> None:
         # Read now and not before: applications set these attributes after the response was made.
         options = replace(self.options, heartbeat=_heartbeat(self.ping_interval), send_timeout=self.send_timeout)
         self.encode = partial(ensure_bytes, sep=self.sep)
         self.options = replace(options, make_heartbeat=self._ping)
         try:
-            await super()._stream(scope, start, receive, send)
+            await super()._stream(scope, receive, send)
         finally:
             self.active = False
             self.options = options  # else a circle, which would keep the response until the collector comes
