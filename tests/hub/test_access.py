@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from unbroken.errors import ConfigurationError
+from unbroken.hub import Hub
 from unbroken.hub.access import Authorize, Grant, decide
 
 REQUEST = HTTPConnection({"type": "http", "headers": []})
@@ -79,3 +81,31 @@ def test_what_it_raises_is_for_the_framework() -> None:
     with pytest.raises(HTTPException) as caught:
         decided(authorize)
     assert caught.value.status_code == 401
+
+
+@pytest.mark.parametrize("age", [0, -30, -0.5, float("-inf")])
+def test_a_grant_that_has_expired_is_a_denial(age: float) -> None:
+    """A token whose time is over while its request was on its way reads nothing; nor does it with others beside it."""
+    grants: dict[str, Grant | bool] = {"a": Grant(user="ann", max_age=age), "b": Grant(max_age=60), "c": True}
+    assert decided(lambda request, topic: grants[topic], "a") is None
+    assert decided(lambda request, topic: grants[topic], "b", "a", "c") is None
+    assert decided(lambda request, topic: grants[topic], "b", "c") == Grant(max_age=60)
+
+
+@pytest.mark.parametrize("user", [uuid4(), True, 1.5, b"ann", ("ann",)])
+def test_a_user_is_what_another_process_can_compare(user: Any) -> None:
+    """A revocation goes through the log as text: what would not come out as it went in is refused at once."""
+    words = f"is a {type(user).__name__}: give a str or an int"
+    with pytest.raises(ConfigurationError, match=words):
+        Grant(user=user)
+    with pytest.raises(ConfigurationError, match=words):
+        Hub("memory://").response(Request({"type": "http", "headers": []}), "t", public=True, user=user)
+    with pytest.raises(ConfigurationError, match=words):
+        asyncio.run(Hub("memory://").revoke(user=user))
+
+
+@pytest.mark.parametrize("age", [True, "60"])
+def test_an_age_is_a_number(age: Any) -> None:
+    """Of seconds."""
+    with pytest.raises(ConfigurationError, match=f"max_age={age!r} is not a time: give seconds, or None"):
+        Grant(max_age=age)

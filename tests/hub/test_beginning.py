@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.hub.support import Endpoint, OddLog, opened, run
-from unbroken.errors import ConfigurationError
+from unbroken.errors import ConfigurationError, StreamGap
 from unbroken.hub import Hub, Position
 from unbroken.hub.beginning import Beginning, beginning
+from unbroken.hub.gap import Gap
+from unbroken.logs import Retention
 from unbroken.testing import open_stream
 from unbroken.testing.driven_stream import DrivenStream
 
@@ -206,5 +210,94 @@ def test_a_page_and_its_stream_have_nothing_in_between() -> None:
                 async with open_stream(app, query={"last_event_id": cursor}, timeout=1000.0) as stream:
                     assert len(await data(stream, 5 * len(topics))) == 5 * len(topics)
                     assert stream.headers["stream-resume"] == "complete"
+
+    run(main())
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/events.db"])
+def test_a_client_without_a_cursor_gets_nothing_old_however_large_it_is(url: str, tmp_path: Path) -> None:
+    """A log ends its pages by their bytes: the end of a topic is not where its first page ends."""
+
+    async def main() -> None:
+        async with Hub(url.format(tmp_path)) as hub:
+            await asyncio.gather(*(hub.publish("t", f"old {number} " + "x" * 20_000) for number in range(200)))
+            async with opened(Endpoint(hub, "t"), timeout=10) as stream:
+                while not hub.stats().live:
+                    await asyncio.sleep(0.01)
+                await hub.publish("t", "new")
+                assert await data(stream, 1) == ["new"]
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_an_events_id_is_no_cursor_over_more_topics_than_its_own() -> None:
+    """Of the others it does not say what was read: in code, too, that is a gap and no silent hole."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            position = await hub.publish("a", "a1")
+            await hub.publish("b", "b1")
+            await hub.publish("a", "a2")
+            with pytest.raises(StreamGap) as caught:
+                async with hub.subscribe("a", "b", after=position) as subscription:
+                    await anext(subscription)
+            gap = caught.value.gap
+            assert isinstance(gap, Gap)
+            assert (gap.reason, gap.topic) == ("unreadable", "b")
+            assert dict(hub.stats().gaps) == {"unreadable": 1}
+
+    run(main())
+
+
+def test_a_cursor_over_some_of_the_topics_says_that_the_others_were_not_read() -> None:
+    """A page that reads one more from now on: of that one it wants what comes."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            cursor = await hub.position("a", "b")
+            await filled(hub, "a", "c")
+            async with opened(Endpoint(hub, "a", "b", "c"), str(cursor)) as stream:
+                assert stream.headers["stream-resume"] == "complete"
+                assert await data(stream, 5) == [f"a{number}" for number in range(5)]
+                await hub.publish("c", "live")
+                assert await data(stream, 1) == ["live"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("trimmed", ["a", "b"])
+def test_the_header_tells_of_a_gap_in_any_of_the_topics(trimmed: str) -> None:
+    """Whichever is read first: the header is for all of them, and the gap is told once."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log, retention=Retention(max_events=None)) as hub:
+            cursor = await hub.position("a", "b")
+            for number in range(600):
+                await hub.publish(trimmed, str(number))
+            await hub.publish("b" if trimmed == "a" else "a", "whole")
+            await log.keep_newest(trimmed, 300)
+            async with opened(Endpoint(hub, "a", "b"), str(cursor), buffer_messages=1000) as stream:
+                assert stream.headers["stream-resume"] == "gap; reason=trimmed; missed=300"
+                await stream.events(302)
+                assert stream.received.count(b"event: stream-gap") == 1
+            assert (hub.stats().resumes, hub.stats().gaps) == ({"gap": 1}, {"trimmed": 1})
+
+    run(main())
+
+
+def test_who_wants_no_gap_and_comes_back_meets_the_same_one_never_again() -> None:
+    """`on_gap="close"` and a cursor of another epoch: the id behind the gap is given before the end."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            await hub.publish("t", "first")
+            app = Endpoint(hub, "t", on_gap="close")
+            async with opened(app, str(HERE)) as stream:
+                gap, end = await stream.until_end()
+            assert (gap.event, end.event) == ("stream-gap", "stream-end")
+            async with opened(app, end.last_event_id) as stream:
+                assert stream.headers["stream-resume"] == "complete"
+                assert await data(stream, 1) == ["first"]
 
     run(main())

@@ -55,3 +55,40 @@ def test_a_stream_that_joined_late_counts_from_its_own_beginning() -> None:
             assert late.record.sent_bytes == len(received)
 
     run(main())
+
+
+@pytest.mark.parametrize("way", [pytest.param(lambda app: app, id="woken"), pytest.param(stepped, id="stepped")])
+def test_the_record_of_a_live_stream_says_how_silent_it_was(way: Any) -> None:
+    """An hour with a heartbeat every 15 seconds was never silent for longer."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            app = Endpoint(hub, "t", heartbeat=15.0)
+            async with opened(way(app), buffer_messages=1000):
+                await asyncio.sleep(3600)
+            assert app.record.heartbeats in (239, 240)
+            assert 14 < app.record.longest_silence < 17
+            assert 0 <= app.record.last_silence < 17
+
+    run(main())
+
+
+def test_silences_of_each_time_that_a_stream_was_live_are_compared() -> None:
+    """Without heartbeats, and with a break in between: the longest stays, and the last is that before the end."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            app = Endpoint(hub, "t", heartbeat=None)
+            async with opened(stepped(app)) as stream:
+                for silence in (10, 100, 20):
+                    await until(lambda: hub.stats().live == 1)
+                    await asyncio.sleep(silence)
+                    await hub.publish("t", silence)
+                    await stream.events(1)
+                    for subscriber in tuple(engine_of(hub).subscribers):
+                        subscriber.break_off()
+                await asyncio.sleep(30)
+            assert 99 < app.record.longest_silence < 101
+            assert 29 < app.record.last_silence < 31
+
+    run(main())

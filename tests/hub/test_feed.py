@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -12,7 +12,7 @@ from unbroken.errors import CloseReason
 from unbroken.hub import feed as feeds
 from unbroken.hub.counters import Counters
 from unbroken.hub.feed import AWAY, Feed, Flusher
-from unbroken.hub.numbering import Numbering
+from unbroken.hub.numbering import Item, Numbering, Vector
 from unbroken.hub.topic import Topic
 from unbroken.logs import Position
 from unbroken.servers import frame_chunk
@@ -416,5 +416,40 @@ def test_a_closed_flusher_flushes_no_more() -> None:
         await flusher.close()
         assert notes == ["0"]
         await flusher.close()
+
+    run(main())
+
+
+class CountedNumbering(Numbering):
+    """Counts how often it is asked for blocks."""
+
+    asked = 0
+
+    def frames(self, items: Iterable[Item], vector: Vector) -> tuple[list[bytes], Vector]:
+        """Return the blocks."""
+        CountedNumbering.asked += 1
+        return super().frames(items, vector)
+
+
+def test_telling_many_feeds_of_an_event_encodes_nothing() -> None:
+    """One topic may be in thousands of feeds: what costs is done by their flushes, with turns in between."""
+
+    async def main() -> None:
+        stand = Stand()
+        feeds = [
+            Feed([stand.topic], CountedNumbering(["t"], b""), None, HEARTBEAT, stand.flusher.add, stand.counters)
+            for _ in range(300)
+        ]
+        sinks = [Sink() for _ in feeds]
+        for feed, sink in zip(feeds, sinks, strict=True):
+            feed.join(sink)
+        CountedNumbering.asked = 0
+        stand.publish()
+        assert CountedNumbering.asked == 0
+        await turns(1)
+        assert 0 < CountedNumbering.asked < len(feeds)
+        await turns()
+        assert CountedNumbering.asked == len(feeds)
+        assert all(seen(sink) == [1] for sink in sinks)
 
     run(main())

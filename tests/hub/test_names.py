@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unbroken.errors import ConfigurationError
+from unbroken.errors import ConfigurationError, TopicNameError
 from unbroken.hub.names import check_topic, check_topics
 
 
@@ -31,11 +31,11 @@ def test_most_names_are_topics(name: str) -> None:
     ],
 )
 def test_what_is_no_topic_is_refused(name: object, words: str) -> None:
-    """The error shows the name, what is wrong with it, and what would do."""
-    with pytest.raises(ConfigurationError) as caught:
+    """The error shows the name, what is wrong with it, and what would do; it can be told from others, to answer 404."""
+    with pytest.raises(TopicNameError) as caught:
         check_topic(name)
     assert words in str(caught.value)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(TopicNameError):
         check_topics(["t", name])
 
 

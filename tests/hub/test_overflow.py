@@ -303,3 +303,77 @@ def test_close_spares_who_is_within_the_bound() -> None:
             assert reader.vector == before
 
     run(main())
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "conflate", "close"])
+def test_who_is_only_woken_is_not_too_slow(overflow: str) -> None:
+    """Behind a middleware each flush wakes a stream to read for itself: that is no fault of its client's."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            async with opened(Endpoint(hub, "t", overflow=overflow, max_lag=10)) as stream:
+                for start in range(0, 100, 25):
+                    await until(lambda: hub.stats().live == 1)
+                    for number in range(start, start + 25):
+                        await hub.publish("t", number)
+                    received = await stream.events(25)
+                    assert [int(event.data) for event in received] == list(range(start, start + 25))
+            stats = hub.stats()
+            assert (stats.dropped, stats.conflated, stats.gaps) == (0, 0, {})
+
+    run(main())
+
+
+def test_conflate_keeps_the_last_event_that_is_wanted() -> None:
+    """One that the filter passes over does not take the place of one that it lets through."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            reader = await reader_of(hub, "t")
+            await hub.publish("t", "for me")
+            await hub.publish("t", "for you")
+            reading = Reading(overflow="conflate", conflate_by=lambda event: 1, filter=lambda e: e.data == "for me")
+            assert data(await read_behind(reader, reading, hub._counters)) == ["for me"]
+
+    run(main())
+
+
+def test_conflate_keeps_the_last_event_of_each_topic() -> None:
+    """Two topics with the same key: what was read last need not be what was published last."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            reader = await reader_of(hub, "a", "b")
+            for topic in "abab":
+                await hub.publish(topic, f"{topic}'s")
+            reading = Reading(overflow="conflate", conflate_by=lambda event: "key")
+            assert sorted(data(await read_behind(reader, reading, hub._counters))) == ["a's", "b's"]
+            assert hub.stats().conflated == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("kept", [20, 50])
+def test_drop_oldest_leaves_a_rollback_to_the_reading(kept: int) -> None:
+    """The log has less than was published, and this process has not looked: nothing was dropped, least of all < 0."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log) as hub:
+            reader = await reader_of(hub, "t")
+            for number in range(100):
+                if number == kept:
+                    backup = log.kept()
+                if number == 50:
+                    while not reader.is_current():
+                        await reader.read()
+                await hub.publish("t", str(number))
+            log.restore(backup)
+            got: list[Item] = []
+            for _ in range(10):
+                got += await read_behind(reader, Reading(overflow="drop_oldest", max_lag=10), hub._counters)
+            gaps = [item for item in got if isinstance(item, Gap)]
+            assert all(gap.missed is None or gap.missed > 0 for gap in gaps)
+            assert (hub.stats().dropped, hub.stats().gaps.get("overflow", 0)) == (0, 0)
+
+    run(main())

@@ -227,3 +227,29 @@ def test_a_forked_process_publishes_for_itself(tmp_path: Any) -> None:
     command = [sys.executable, "-c", program, str(tmp_path / "events.db")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+
+def test_publishing_gives_the_loop_turns() -> None:
+    """A log in memory never waits: whoever publishes without end would else be the only one to run."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub, opened(Endpoint(hub, "t"), buffer_messages=5000) as stream:
+            turns, ticking = 0, True
+
+            async def tick() -> None:
+                nonlocal turns
+                while ticking:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            ticker = asyncio.create_task(tick())
+            for number in range(5000):
+                await hub.publish("t", number)
+            seen = turns
+            ticking = False
+            await ticker
+            assert seen >= 5000 // 100
+            assert [event.data for event in await stream.events(5000)] == [str(number) for number in range(5000)]
+            assert hub.stats().gaps == {}
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))

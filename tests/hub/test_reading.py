@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.hub.support import event
 from unbroken.errors import ConfigurationError
+from unbroken.hub.event import Event
 from unbroken.hub.reading import Reading
 
 
@@ -40,3 +42,23 @@ def test_a_filter_decides_by_truth() -> None:
     assert Reading().passes(event(1))
     wanting = Reading(filter=lambda event: event.data == "2")
     assert [wanting.passes(event(seq)) for seq in (1, 2, 3)] == [False, True, False]
+
+
+async def look_up(event: Event) -> bool:
+    """Ask a database."""
+    return False
+
+
+class LookUp:
+    """As above, with a state."""
+
+    async def __call__(self, event: Event) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("function", [look_up, LookUp(), partial(look_up)])
+@pytest.mark.parametrize("name", ["filter", "conflate_by"])
+def test_a_coroutine_function_is_refused(name: str, function: Any) -> None:
+    """What it returns would always be true, and so would let everything through."""
+    with pytest.raises(ConfigurationError, match=f"{name}=.* is a coroutine function.* give a plain function"):
+        Reading(**{name: function})

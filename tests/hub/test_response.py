@@ -287,3 +287,20 @@ async def _read_all(app: Endpoint) -> bytes:
     async with opened(app) as stream:
         await stream.until_end()
         return bytes(stream.received)
+
+
+def test_a_response_serves_one_request() -> None:
+    """Kept and returned again it would read for another client with the first one's cursor and leave."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            kept = hub.response(REQUEST, "t", public=True)
+            async with opened(kept):
+                await until(lambda: hub.stats().live == 1)
+            async with opened(kept, raise_app_errors=False, wait_for_start=False) as stream:
+                await stream.wait_closed()
+                assert isinstance(stream.error, ConfigurationError)
+                assert "has been used: call hub.response() for each request" in str(stream.error)
+            assert hub.stats().subscribers == 0
+
+    run(main())

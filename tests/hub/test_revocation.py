@@ -7,11 +7,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from starlette.requests import HTTPConnection
 
-from tests.hub.support import Endpoint, OddLog, opened, run, stepped, until
+from tests.hub.support import Endpoint, OddLog, opened, run, stepped, turns, until
 from unbroken.errors import CloseReason, ConfigurationError, LogUnavailable
 from unbroken.hub import Grant, Hub
-from unbroken.hub.revocation import REVOKED
+from unbroken.hub.revocation import RECENT, REVOKED, SLICE
 from unbroken.logs import Draft
 
 
@@ -147,5 +148,90 @@ def test_following_is_begun_when_the_log_is_back() -> None:
                     await log.inner.append(REVOKED, [Draft(b'{"user": "ann", "topic": null}')])
                     await stream.until_end()
             assert app.record.reason is CloseReason.REVOKED
+
+    run(main())
+
+
+class Asked:
+    """An `authorize` whose answer is on its way until the test lets it come."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def __call__(self, request: HTTPConnection, topic: str) -> Grant:
+        """Grant what the database said when it was asked."""
+        self.begun.set()
+        await self.answers.wait()
+        return Grant(user="ann")
+
+
+def test_what_others_revoke_while_the_first_stream_opens_is_heard_of() -> None:
+    """Revocations are followed before the question is asked, not after its answer."""
+
+    async def main() -> None:
+        log, asked = OddLog(shared=True), Asked()
+        async with Hub(log) as hub:
+            app = Endpoint(hub, "t", public=False, authorize=asked)
+            async with opened(app, wait_for_start=False) as stream:
+                await asked.begun.wait()
+                await log.inner.append(REVOKED, [Draft(b'{"user": "ann", "topic": null}')])
+                await turns()
+                asked.answers.set()
+                await hub.publish("t", "secret")
+                await stream.until_end()
+                assert b"secret" not in stream.received
+            assert app.record.reason is CloseReason.REVOKED
+
+    run(main())
+
+
+@pytest.mark.parametrize("others", [0, RECENT - 1, RECENT, RECENT + 1])
+def test_no_number_of_revocations_hides_the_one_that_counts(others: int) -> None:
+    """Only so many are remembered: who opens while more come is ended to be safe, and comes back."""
+
+    async def main() -> None:
+        asked = Asked()
+        async with Hub("memory://") as hub:
+            app = Endpoint(hub, "t", public=False, authorize=asked)
+            async with opened(app, wait_for_start=False) as stream:
+                await asked.begun.wait()
+                await hub.revoke(user="ann")
+                for number in range(others):
+                    await hub.revoke(user=number)
+                asked.answers.set()
+                await stream.until_end()
+            assert app.record.reason is CloseReason.REVOKED
+            await asyncio.sleep(1)
+            async with opened(app):
+                await until(lambda: hub.stats().live == 1)
+
+    run(main())
+
+
+def test_ending_many_gives_the_loop_turns() -> None:
+    """A topic's thousands are ended a few at a time."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub, AsyncExitStack() as held:
+            app, turned, ticking = Endpoint(hub, "t"), 0, True
+            for _ in range(4 * SLICE):
+                await held.enter_async_context(opened(stepped(app)))
+            await until(lambda: hub.stats().live == 4 * SLICE)
+
+            async def tick() -> None:
+                nonlocal turned
+                while ticking:
+                    turned += 1
+                    await asyncio.sleep(0)
+
+            ticker = asyncio.create_task(tick())
+            await turns(1)
+            before = turned
+            assert await hub.revoke(topic="t") == 4 * SLICE
+            assert turned - before >= 3
+            ticking = False
+            await ticker
+            await until(lambda: len(app.records) == 4 * SLICE)
 
     run(main())

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.hub.support import OddLog, run, turns
+from tests.hub.support import Endpoint, OddLog, opened, run, turns, until
 from unbroken.errors import LogUnavailable
+from unbroken.hub import Hub
 from unbroken.hub.counters import Counters
 from unbroken.hub.topics import LINGER, Topics
 
@@ -191,5 +192,35 @@ def test_closing_lets_go_of_all() -> None:
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "unbroken topic"]
         assert "a" not in log.watched
         assert "b" not in log.watched
+
+    run(main())
+
+
+def test_who_comes_while_a_topic_is_let_go_hears_of_everything() -> None:
+    """The old watch ends late, and the new one fails at first: the stream waits, and then misses nothing."""
+
+    async def main() -> None:
+        log, leave, failed = OddLog(), asyncio.Event(), False
+
+        async def hold(method: str, topic: str) -> None:
+            nonlocal failed
+            if method == "unwatch":
+                await leave.wait()
+            elif method == "watch" and leave.is_set() and not failed:
+                failed = True
+                raise LogUnavailable("away for a moment")
+
+        async with Hub(log) as hub:
+            async with opened(Endpoint(hub, "t")):
+                await until(lambda: hub.stats().live == 1)
+            log.before = hold
+            await asyncio.sleep(LINGER + 1)
+            async with opened(Endpoint(hub, "t"), wait_for_start=False) as stream:
+                await turns()
+                leave.set()
+                await asyncio.sleep(LINGER)
+                await log.add("t", "x")
+                assert (await stream.next_event()).data == "x"
+                assert failed
 
     run(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from unbroken.testing import StreamEnd, open_stream, run_with_virtual_clock
 
 pytestmark = pytest.mark.core
 
+WHO: ContextVar[str] = ContextVar("who")
 REVOKED = b'event: stream-end\ndata: {"reason":"revoked"}\n\n'
 
 
@@ -215,3 +217,26 @@ def test_an_interval_that_is_no_time_is_refused(interval: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Recorded(silent(), revalidate=Question(), revalidate_interval=interval)
     assert f"revalidate_interval={interval!r} is not a time: give seconds, more than 0" in str(caught.value)
+
+
+def test_it_is_asked_in_the_context_of_its_request() -> None:
+    """All deadlines of a loop are one timer, which another client's request may have set going."""
+    asked: set[tuple[str, str]] = set()
+
+    async def main() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            WHO.set(scope["path"])
+
+            async def ask(connection: HTTPConnection) -> bool:
+                asked.add((scope["path"], WHO.get()))
+                return True
+
+            await Recorded(silent(), revalidate=ask, revalidate_interval=5)(scope, receive, send)
+
+        async with open_stream(app, "/ann", wait_for_start=False):
+            await asyncio.sleep(2)
+            async with open_stream(app, "/bob", wait_for_start=False):
+                await asyncio.sleep(60)
+
+    run_with_virtual_clock(main())
+    assert asked == {("/ann", "/ann"), ("/bob", "/bob")}

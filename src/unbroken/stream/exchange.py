@@ -138,7 +138,10 @@ class Exchange:
         elif self.goes_on():
             return
         self.close(CloseReason.CLIENT_CLOSED)
-        await self.finish(cancelled)
+        try:
+            await self.finish(cancelled)
+        finally:
+            del cancelled  # its traceback holds this frame: both would wait for the garbage collector
 
     def begin(self, producer: Producer) -> None:
         """Have `producer` produce, and the deadlines kept. `finish` must follow."""

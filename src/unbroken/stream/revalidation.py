@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 
 from starlette.requests import HTTPConnection
 
@@ -27,13 +28,15 @@ class Revalidation:
     for: there is never more than one under way.
     """
 
-    __slots__ = ("_connection", "_exchange", "_interval", "_question", "_task", "slot")
+    __slots__ = ("_connection", "_context", "_exchange", "_interval", "_question", "_task", "slot")
 
     def __init__(self, question: Revalidate, interval: float, connection: HTTPConnection, exchange: Exchange) -> None:
         self._question = question
         self._interval = interval
         self._connection = connection
         self._exchange = exchange
+        # The wheel turns in the context of whoever set it going, and so would ask as another client.
+        self._context = copy_context()
         self._task: asyncio.Task[None] | None = None
         self.slot: int | None = None
 
@@ -50,7 +53,9 @@ class Revalidation:
     def on_time(self, now: float) -> float | None:
         """Ask, in a task of its own, which sees to the next time; called by the wheel."""
         if self._exchange.reason is None:
-            self._task = asyncio.get_running_loop().create_task(self._ask(now), name="unbroken revalidation")
+            self._task = asyncio.get_running_loop().create_task(
+                self._ask(now), name="unbroken revalidation", context=self._context
+            )
         return None
 
     async def _ask(self, now: float) -> None:
