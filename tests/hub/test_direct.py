@@ -285,3 +285,26 @@ def test_a_filter_is_not_passed_by() -> None:
                 assert not wire.sent
 
     run(main())
+
+
+def test_a_connection_that_is_lost_after_the_farewell_is_no_news() -> None:
+    """Over TLS, or with bytes in the transport, it goes when the stream has long been put on record."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            wire, app = Wire(), Endpoint(hub, "t")
+            async with over(wire, app) as stream:
+                await until(lambda: hub.stats().live == 1)
+                watcher = wire.watcher
+                await stream.disconnect()
+                await stream.wait_closed()
+            await hub.revoke(topic="t")
+            await at_once(lambda: bool(app.records))
+            assert app.record.reason is CloseReason.REVOKED
+            assert watcher is not None
+            watcher.on_lost()
+            watcher.on_paused()
+            watcher.on_resumed()
+            assert len(app.records) == 1
+
+    run(main())

@@ -199,32 +199,44 @@ def test_a_loop_that_ended_without_closing_is_no_obstacle() -> None:
 
 FORKING = """
     import asyncio, os, sys, warnings
+    from unbroken.errors import LogUnavailable
     from unbroken.hub import Hub
 
     warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads is a risk is what this is about
     hub = Hub(f"sqlite:///{sys.argv[1]}")
-    assert hub.publish_sync("t", "parent 1", timeout=10).seq == 1
+    if sys.argv[2] == "open":
+        assert hub.publish_sync("t", "parent 1", timeout=10).seq == 1
     child = os.fork()
     if not child:
         try:
-            assert hub.publish_sync("t", "child 1", timeout=10).seq == 2
-            assert asyncio.run(hub.publish("t", "child 2")).seq == 3
-            asyncio.run(hub.close())
+            if sys.argv[2] == "open":
+                for publish in (hub.publish_sync, lambda *event: asyncio.run(hub.publish(*event))):
+                    try:
+                        publish("t", "child")
+                    except LogUnavailable as exc:
+                        assert "forked" in str(exc), exc
+                    else:
+                        raise AssertionError("acknowledged, and lost when the parent closes")
+            else:
+                assert hub.publish_sync("t", "child 1", timeout=10).seq == 1
+                assert asyncio.run(hub.publish("t", "child 2")).seq == 2
+                asyncio.run(hub.close())
         except BaseException as exc:
             print(f"child: {exc!r}", flush=True)
             os._exit(1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert hub.publish_sync("t", "parent 2", timeout=10).seq == 4
+    assert hub.publish_sync("t", "parent 2", timeout=10).seq == (2 if sys.argv[2] == "open" else 3)
     asyncio.run(hub.close())
     print("done")
 """
 
 
-def test_a_forked_process_publishes_for_itself(tmp_path: Any) -> None:
-    """The parent's thread is not there any more: the child has one of its own, and opens the log anew."""
+@pytest.mark.parametrize("state", ["made", "open"])
+def test_a_forked_process_opens_a_hub_for_itself_that_was_not_open(state: str, tmp_path: Any) -> None:
+    """It has a thread of its own. Where its parent has the file open it is refused: its locks would be none."""
     program = textwrap.dedent(FORKING)
-    command = [sys.executable, "-c", program, str(tmp_path / "events.db")]
+    command = [sys.executable, "-c", program, str(tmp_path / "events.db"), state]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
 

@@ -172,3 +172,21 @@ def test_what_another_process_trims_is_forgotten_in_rounds() -> None:
                 assert [(await anext(late)).data for _ in range(2)] == ["8", "9"]
 
     run(main())
+
+
+def test_a_busy_topic_keeps_no_round_from_being_made() -> None:
+    """Rounds come at their times, however often a topic that grows wants to be trimmed in between."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        async with Hub(log, retention={"busy": Retention(max_events=8)}) as hub, hub.subscribe("quiet"):
+            positions = [await hub.publish("quiet", str(number)) for number in range(10)]
+            assert await log.trim("quiet", Retention(max_events=2)) == 8
+            for _ in range(100):
+                await hub.publish("busy", "x")
+                await hub.publish("busy", "x")
+                await asyncio.sleep(ROUND_INTERVAL / 50)
+            async with hub.subscribe("quiet", after=positions[0], on_gap="continue") as late:
+                assert [(await anext(late)).data for _ in range(2)] == ["8", "9"]
+
+    run(main())

@@ -224,3 +224,24 @@ def test_who_comes_while_a_topic_is_let_go_hears_of_everything() -> None:
                 assert failed
 
     run(main())
+
+
+def test_a_topic_that_fails_to_open_when_its_reader_has_left_is_just_gone() -> None:
+    """Its linger ends for nothing, and nobody hears of it."""
+
+    async def main() -> None:
+        log = OddLog()
+        topics = await started(log)
+        faults: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+        log.gate = asyncio.Event()
+        reader = asyncio.create_task(topics.acquire(["t"]))
+        await turns()
+        reader.cancel()
+        await turns()
+        log.away = True
+        log.gate.set()
+        await asyncio.sleep(LINGER + 1)
+        assert (len(topics), faults) == (0, [])
+
+    run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,8 @@ def test_a_hub_that_nobody_closed_goes_on_with_the_next_loop(kind: str, tmp_path
     assert asyncio.run(read(3)) == ["one", "two", "three"]
     assert len({first, second, third}) == 3
     asyncio.run(hub.close())
+    assert not [
+        thread for thread in threading.enumerate() if str(tmp_path) in thread.name or thread.name == "unbroken hub"
+    ]
+    assert asyncio.run(publish("four")) != third
+    asyncio.run(hub.close())  # on yet another loop

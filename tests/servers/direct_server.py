@@ -279,7 +279,10 @@ def serving(loop: str, *, http: str = PROTOCOL, warns: tuple[str, ...] = (), **o
     """Run a server; at its end, see that it has let go of all, and warned of nothing else."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     app = Application()
-    defaults: dict[str, Any] = {"date_header": False, "timeout_graceful_shutdown": 5, "log_config": None}
+    # A level of its own: uvicorn sets it for the process, and other tests have had their say.
+    defaults: dict[str, Any] = {
+        "date_header": False, "timeout_graceful_shutdown": 5, "log_config": None, "log_level": "info",
+    }  # fmt: skip
     config = uvicorn.Config(app, http=http, loop=loop, lifespan="off", **{**defaults, **options})
     server = Server(uvicorn.Server(config), app, listener.getsockname()[1])
     handler = _Warnings(server)

@@ -46,12 +46,12 @@ class Home:
             return self.engine
 
     async def close(self) -> None:
-        """Stop the engine, if it is this loop's or runs in the background."""
+        """Stop the engine, if it is this loop's, runs in the background, or was left behind by a loop that is closed."""
         engine = self.engine
         if engine is not None and engine.is_ours():
             self.engine = None
             await engine.stop()
-        elif engine is not None and self._is_in_background(engine):
+        elif engine is not None and (engine.loop.is_closed() or self._is_in_background(engine)):
             await self._move()
 
     def loop_for_threads(self) -> asyncio.AbstractEventLoop:

@@ -99,12 +99,15 @@ class Keeper:
         await asyncio.wait((self._task,))
 
     async def _run(self) -> None:
+        next_round = _some_time_from_now()
         while True:
             try:
-                async with asyncio.timeout(ROUND_INTERVAL * random.uniform(0.8, 1.2)):  # noqa: S311 - no secret
+                # At a moment, not after a silence: a busy topic wakes this all the time.
+                async with asyncio.timeout_at(next_round):
                     await self._wake.wait()
             except TimeoutError:
                 await self._try(self._go_round)
+                next_round = _some_time_from_now()
             self._wake.clear()
             await self._try(self._trim_due)
 
@@ -141,3 +144,7 @@ class Keeper:
             topic = next(iter(self._due))
             del self._due[topic]
             await self.trim(topic)
+
+
+def _some_time_from_now() -> float:
+    return asyncio.get_running_loop().time() + ROUND_INTERVAL * random.uniform(0.8, 1.2)  # noqa: S311 - no secret

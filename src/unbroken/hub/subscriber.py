@@ -325,7 +325,8 @@ class Subscriber:
     def on_lost(self) -> None:
         """The connection is gone."""
         self.on_resumed()
-        self.exchange.close(CloseReason.CLIENT_CLOSED)
+        if self in self.engine.subscribers:  # else its stream has ended, and the rest of it was on its way
+            self.exchange.close(CloseReason.CLIENT_CLOSED)
         self.write = None
 
     # The end, by the exchange.

@@ -120,8 +120,8 @@ class Topics:
 
     def _drop(self, name: str) -> None:
         self._lingering.pop(name, None)
-        topic = self._topics[name]
-        if topic.users:
+        topic = self._topics.get(name)
+        if topic is None or topic.users:  # it failed to open; or somebody has come back
             return
         del self._topics[name]
         task = asyncio.get_running_loop().create_task(self._close(topic), name="unbroken topic")

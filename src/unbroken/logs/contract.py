@@ -61,7 +61,8 @@ class Entry:
     """The tag of the entry before; empty for `seq` 1."""
     payload: bytes
     appended_at: float
-    """Seconds since the Unix epoch, by the clock of the process that appended it, or of the engine."""
+    """Seconds since the Unix epoch, by the clock of the process that appended it, or of the engine. A clock that was
+    set forward and back leaves entries behind that are kept, with all after them, until it comes there again."""
 
 
 @dataclass(frozen=True, slots=True)

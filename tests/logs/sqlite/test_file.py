@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.logs.sqlite.running import appender, opened
 from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.logs import Retention, open_log
 from unbroken.logs.sqlite.place import place_of
+from unbroken.testing.logs import Recorder
 from unbroken.testing.logs.appending import check_links
 from unbroken.testing.logs.handles import drafts, everything
 
@@ -311,3 +314,41 @@ def _backup(source: Path, target: Path) -> None:
     one.backup(other)
     one.close()
     other.close()
+
+
+def test_a_file_that_is_away_for_a_moment_is_read_again(tmp_path: Path) -> None:
+    """Each reading thread opens it anew: none goes on with a connection that it has closed."""
+    path, away = tmp_path / "events.db", tmp_path / "away.db"
+
+    async def main() -> None:
+        async with opened(f"sqlite:///{path}") as (log, _):
+            await log.append("t", drafts(b"x"))
+            await asyncio.gather(*(log.read("t", 0, 10) for _ in range(32)))
+            path.rename(away)
+            for _ in range(8):
+                with pytest.raises(LogUnavailable):
+                    await log.read("t", 0, 10)
+            away.rename(path)
+            pages = [await log.read("t", 0, 10) for _ in range(20)]
+            assert {len(page.entries) for page in pages} == {1}
+
+    asyncio.run(main())
+
+
+def test_an_opening_that_is_given_up_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """The file is locked by somebody else for longer than the caller likes to wait."""
+    path = tmp_path / "events.db"
+    before = set(threading.enumerate())
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+
+        async def main() -> None:
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(open_log(f"sqlite:///{path}?busy_timeout=0.5").start(Recorder()), 0.05)
+
+        asyncio.run(main())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()

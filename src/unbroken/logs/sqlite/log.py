@@ -10,6 +10,7 @@ from unbroken.errors import LogUnavailable
 from unbroken.logs.batch import check_batch, check_name
 from unbroken.logs.contract import Appended, Draft, Guarantees, Head, Listener, Page, Retention
 from unbroken.logs.sqlite import reading
+from unbroken.logs.sqlite.forks import note_closed, note_opened, refuse_inherited
 from unbroken.logs.sqlite.place import Place, place_of
 from unbroken.logs.sqlite.reading import Readers
 from unbroken.logs.sqlite.writer import Writer
@@ -55,11 +56,18 @@ class SQLiteLog:
         self._writer: Writer | None = None
         self._readers = Readers(place)
         self._process = 0
+        self._file: tuple[int, int] | None = None
 
     async def start(self, listener: Listener) -> None:
         """Open the file, and make it if there is none. After `stop` it may be started again."""
+        refuse_inherited(self._place)
         writer = Writer(self._place, listener, self._watched)
-        await writer.start()
+        try:
+            await writer.start()
+        except BaseException:
+            writer.abandon()  # or a cancelled opening would leave its thread and its connection behind
+            raise
+        self._file = note_opened(self._place)
         self._process, self._listener = os.getpid(), listener
         self._writer, self._readers = writer, Readers(self._place)
 
@@ -73,6 +81,8 @@ class SQLiteLog:
             await self._readers.stop()
         finally:
             await writer.stop()
+            file, self._file = self._file, None
+            note_closed(file)
 
     async def append(
         self,

@@ -63,7 +63,7 @@ class Place:
 
 
 _MEANINGS = {
-    "SQLITE_FULL": "; nothing of it was kept: free some room, or shorten the retention",
+    "SQLITE_FULL": "; nothing of it was kept: free some room, since trimming needs some, too",
     "SQLITE_READONLY": "; this process needs to write the file and its directory",
     "SQLITE_NOTADB": "; that is no file of SQLite",
     "SQLITE_CORRUPT": "; restore it from a copy, without its -wal and -shm files",

@@ -66,7 +66,7 @@ class Readers:
         connection = self._open.get(thread)
         if connection is None or self._local.identity != identity:
             if connection is not None:
-                connection.close()
+                self._open.pop(thread).close()  # not kept: the next line may fail
             connection = self._open[thread] = open_reader(self._place)
             self._local.identity = identity
         return connection

@@ -127,6 +127,10 @@ class Writer:
         else:  # its own loop was closed without a stop, and nobody is told anything there any more
             await asyncio.to_thread(self._thread.join)
 
+    def abandon(self) -> None:
+        """End the thread when it has opened the file, or failed to; nobody waits for it."""
+        self._queue.put(None)
+
     def _put(self, item: _Job | _Watch) -> None:
         self._queue.put(item)
         if self._dead is not None:
