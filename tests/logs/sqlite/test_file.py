@@ -346,7 +346,7 @@ def test_an_opening_that_is_given_up_leaves_no_thread_behind(tmp_path: Path) -> 
         async def main() -> None:
             for _ in range(3):
                 with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(open_log(f"sqlite:///{path}?busy_timeout=0.5").start(Recorder()), 0.05)
+                    await asyncio.wait_for(open_log(f"sqlite:///{path}?busy_timeout=10").start(Recorder()), 0.05)
 
         asyncio.run(main())
     for thread in set(threading.enumerate()) - before:
