@@ -339,16 +339,19 @@ def test_an_opening_that_is_given_up_leaves_no_thread_behind(tmp_path: Path) -> 
     """The file is locked by somebody else for longer than the caller likes to wait."""
     path = tmp_path / "events.db"
     before = set(threading.enumerate())
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+
+    async def main(other: sqlite3.Connection) -> None:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(open_log(f"sqlite:///{path}?busy_timeout=10").start(Recorder()), 0.05)
+        writers = [thread for thread in set(threading.enumerate()) - before if "writer" in thread.name]
+        assert len(writers) == 3
+        other.execute("ROLLBACK")
+        for writer in writers:
+            await asyncio.to_thread(writer.join, 10)
+            assert not writer.is_alive()
+
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("PRAGMA journal_mode=WAL")
         other.execute("BEGIN IMMEDIATE")
-
-        async def main() -> None:
-            for _ in range(3):
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(open_log(f"sqlite:///{path}?busy_timeout=10").start(Recorder()), 0.05)
-
-        asyncio.run(main())
-    for thread in set(threading.enumerate()) - before:
-        thread.join(10)
-        assert not thread.is_alive()
+        asyncio.run(main(other))
