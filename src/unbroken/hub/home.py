@@ -46,7 +46,7 @@ class Home:
             return self.engine
 
     async def close(self) -> None:
-        """Stop the engine, if it is this loop's, runs in the background, or was left behind by a loop that is closed."""
+        """Stop the engine: this loop's, one in the background, or one that a closed loop has left behind."""
         engine = self.engine
         if engine is not None and engine.is_ours():
             self.engine = None
