@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -66,7 +67,8 @@ def test_a_producer_that_fails_is_seen_to_have_failed(report_of: ReportOf, serve
 def test_nothing_is_left(report_of: ReportOf, server: str) -> None:
     """When all clients are gone the process holds the tasks and descriptors it held before; no thread, no generator."""
     report = report_of(server)
-    assert report.after["tasks"] == tasks_left(report.before, report.differences)
+    # No more: of the tasks that hypercorn leaves for pipelined clients, one sometimes ends after all.
+    assert not Counter(report.after["tasks"]) - Counter(tasks_left(report.before, report.differences))
     assert report.after["descriptors"] == report.before["descriptors"]
     assert set(report.after["threads"]) <= {*report.before["threads"], *IDLE_WORKERS}
     assert report.after["busy_threads"] == []
