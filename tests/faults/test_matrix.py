@@ -68,7 +68,7 @@ def test_nothing_is_left(report_of: ReportOf, server: str) -> None:
     """When all clients are gone the process holds the tasks and descriptors it held before; no thread, no generator."""
     report = report_of(server)
     # No more: of the tasks that hypercorn leaves for pipelined clients, one sometimes ends after all.
-    assert not Counter(report.after["tasks"]) - Counter(tasks_left(report.before, report.differences))
+    assert not Counter[str](report.after["tasks"]) - Counter(tasks_left(report.before, report.differences))
     assert report.after["descriptors"] == report.before["descriptors"]
     assert set(report.after["threads"]) <= {*report.before["threads"], *IDLE_WORKERS}
     assert report.after["busy_threads"] == []
