@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from tests.faults.census import census
 from unbroken import Hub
 from unbroken.errors import LogUnavailable
 from unbroken.logs import Log, Retention
+from unbroken.observe import StreamRecord
 
 from .meddling import MeddledLog
 
@@ -34,6 +36,8 @@ def _log() -> str | Log:
 
 
 log = _log()
+ended: Counter[str] = Counter()
+"""Streams that have ended, by reason."""
 hub = Hub(log, retention=Retention(max_events=int(os.environ.get(KEPT, "10000"))))
 
 
@@ -51,7 +55,12 @@ async def events(request: Request) -> Response:
     """Stream the topics that the query names, with its other values as the response's options."""
     options: dict[str, Any] = {name: _value(name, text) for name, text in request.query_params.items()}
     options.pop("topic", None), options.pop("last_event_id", None)
-    return hub.response(request, *request.query_params.getlist("topic"), public=True, **options)
+    topics = request.query_params.getlist("topic")
+    return hub.response(request, *topics, public=True, on_close=_note_end, **options)
+
+
+def _note_end(record: StreamRecord) -> None:
+    ended[record.reason] += 1
 
 
 def _value(name: str, text: str) -> Any:
@@ -92,7 +101,9 @@ async def stats(_: Request) -> Response:
     users = {} if engine is None else {topic.name: topic.users for topic in engine.topics}
     rss = next(int(line.split()[1]) for line in _status() if line.startswith("VmRSS"))
     own = {name: getattr(counted, name) for name in counted.__slots__}
-    return JSONResponse({**own, "users": users, "rss": rss, **census()}, headers={"connection": "close"})
+    return JSONResponse(
+        {**own, "users": users, "ended": ended, "rss": rss, **census()}, headers={"connection": "close"}
+    )
 
 
 def _status() -> list[str]:
