@@ -152,6 +152,10 @@ class OddLog:
         if self.listener is not None:
             self.listener.on_doubt(topics)
 
+    def on_trouble(self, why: str | None) -> None:
+        if self.listener is not None:
+            self.listener.on_trouble(why)
+
     # What a test does to it.
 
     async def add(self, topic: str, *texts: str) -> tuple[Entry, ...]:

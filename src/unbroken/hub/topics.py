@@ -27,6 +27,8 @@ class Topics:
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
+        self.trouble: str | None = None
+        """Why the log is out of reach; None while all is well."""
 
     def __len__(self) -> int:
         return len(self._topics)
@@ -90,6 +92,14 @@ class Topics:
         for topic in self:
             if topics is None or topic.name in topics:
                 topic.doubt()
+
+    def on_trouble(self, why: str | None) -> None:
+        """Take note that the log is out of reach, or within it again."""
+        if why is not None and self.trouble is None:
+            logger.warning("the log is out of reach; streams stay open, and are given what they miss: %s", why)
+        elif why is None and self.trouble is not None:
+            logger.info("the log is within reach again")
+        self.trouble = why
 
     def _take(self, name: str) -> Topic:
         topic = self._topics.get(name)

@@ -168,6 +168,13 @@ class Listener(Protocol):
         """Something about these topics (None: all watched ones) may have been missed: look at the log."""
         ...
 
+    def on_trouble(self, why: str | None) -> None:
+        """The log is out of reach, so that nothing new is told, and this is why; None: it is within reach again.
+
+        For people who look at a process, and for nothing else. Of what was missed meanwhile `on_doubt` tells.
+        """
+        ...
+
 
 class Log(Protocol):
     """Where topics are kept, and who tells of what is new. See the module for the promises."""

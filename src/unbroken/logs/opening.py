@@ -11,7 +11,22 @@ from unbroken.logs.contract import Log
 
 __all__ = ["SCHEMES", "open_log"]
 
-SCHEMES = {"memory": "unbroken.logs.memory", "sqlite": "unbroken.logs.sqlite"}
+SCHEMES = {
+    "memory": "unbroken.logs.memory",
+    "sqlite": "unbroken.logs.sqlite",
+    "redis": "unbroken.logs.redis",
+    "rediss": "unbroken.logs.redis",
+    "redis+sentinel": "unbroken.logs.redis",
+    "rediss+sentinel": "unbroken.logs.redis",
+    "redis+cluster": "unbroken.logs.redis",
+    "rediss+cluster": "unbroken.logs.redis",
+    "valkey": "unbroken.logs.redis",
+    "valkeys": "unbroken.logs.redis",
+    "postgresql": "unbroken.logs.postgres",
+    "postgres": "unbroken.logs.postgres",
+    "nats": "unbroken.logs.nats",
+    "tls": "unbroken.logs.nats",
+}
 """The module of each kind; it has `from_url`. Imported when it is asked for: each has its own driver."""
 
 

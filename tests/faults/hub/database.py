@@ -163,6 +163,9 @@ class _Nobody:
     def on_doubt(self, topics: object) -> None:
         """Let it be."""
 
+    def on_trouble(self, why: object) -> None:
+        """Let it be."""
+
 
 def _place(row: tuple[str, str, int, str]) -> Place:
     return row[0], Position(*row[1:4])

@@ -24,6 +24,9 @@ class Silent:
     def on_doubt(self, topics: Collection[str] | None) -> None:
         pass
 
+    def on_trouble(self, why: str | None) -> None:
+        pass
+
 
 async def append(url: str, count: int, size: int) -> None:
     """Append batches of two, until one fails."""

@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, tuple[Entry, ...], bool]] = []
         self.doubts: list[Collection[str] | None] = []
+        self.troubles: list[str | None] = []
         self._changes = Changes()
 
     def on_entries(self, topic: str, epoch: str, entries: Sequence[Entry], closed: bool) -> None:
@@ -36,6 +37,11 @@ class Recorder:
     def on_doubt(self, topics: Collection[str] | None) -> None:
         """Remember it."""
         self.doubts.append(topics)
+        self._changes.notify()
+
+    def on_trouble(self, why: str | None) -> None:
+        """Remember it."""
+        self.troubles.append(why)
         self._changes.notify()
 
     def entries(self, topic: str) -> dict[int, Entry]:
