@@ -9,6 +9,7 @@ UnbrokenError
 ├─ DiagnosisError                       what was to be looked at cannot be read
 ├─ LogError                             a log of topics did not do what was asked:
 │  ├─ LogUnavailable                    it cannot be reached, or its place cannot be opened
+│  ├─ OutboxFull                        no room for another event that is to be published soon
 │  ├─ TopicClosed                       nothing can be appended to the topic any more
 │  └─ Fenced                            another producer has taken the topic over
 ├─ StreamGap                            events that a reader has not seen are gone; `.gap` says which
@@ -37,6 +38,7 @@ __all__ = [
     "LogError",
     "LogUnavailable",
     "MissingExtraError",
+    "OutboxFull",
     "ServerClosing",
     "StreamClosed",
     "StreamGap",
@@ -123,6 +125,10 @@ class LogError(UnbrokenError):
 
 class LogUnavailable(LogError):
     """The log cannot be reached now, or its place cannot be opened. What was being appended may be there, or not."""
+
+
+class OutboxFull(LogError):
+    """Nothing was taken: as many events wait to be published as the hub's outbox has room for."""
 
 
 class TopicClosed(LogError):

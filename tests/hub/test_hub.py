@@ -55,11 +55,11 @@ def empty() -> HubStats:
     counts = dict.fromkeys(
         (
             "topics", "subscribers", "live", "behind", "published", "duplicates", "delivered", "replayed", "demotions",
-            "dropped", "conflated", "revoked", "fills", "breaks",
+            "dropped", "conflated", "revoked", "fills", "breaks", "waiting", "unpublished",
         ),
         0,
     )  # fmt: skip
-    return HubStats(resumes={}, gaps={}, **counts)
+    return HubStats(resumes={}, gaps={}, trouble=None, **counts)
 
 
 def test_the_first_use_opens_it_once() -> None:

@@ -14,6 +14,7 @@ class Counters:
 
     published: int = 0
     duplicates: int = 0
+    unpublished: int = 0
     delivered: int = 0
     replayed: int = 0
     demotions: int = 0

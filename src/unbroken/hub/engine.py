@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unbroken.errors import CloseReason
+from unbroken.hub.cluster import Cluster
 from unbroken.hub.counters import Counters
 from unbroken.hub.feed import Feed, Flusher
 from unbroken.hub.neighbours import Neighbours
 from unbroken.hub.numbering import Numbering
+from unbroken.hub.outbox import Outbox, Sender
 from unbroken.hub.reader import Reader
 from unbroken.hub.reading import OnGap
 from unbroken.hub.retention import Keeper, Retentions
 from unbroken.hub.revocation import Revocations
+from unbroken.hub.stats import stats_of
 from unbroken.hub.topics import Topics
-from unbroken.logs import Draft, Log, Position, Retention
+from unbroken.logs import Appended, Draft, Log, Retention
 from unbroken.stream.options import StreamOptions
 from unbroken.stream.turns import current_turns
 
@@ -39,7 +42,7 @@ FeedKey = tuple[tuple[str, ...], float | None, bytes]
 class Engine:
     """The running parts of a hub, from `start` to `stop`. To be used on its loop only."""
 
-    def __init__(self, log: Log, counters: Counters, retentions: Retentions) -> None:
+    def __init__(self, log: Log, counters: Counters, retentions: Retentions, outbox: Outbox) -> None:
         self.loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self.log = log
@@ -57,6 +60,13 @@ class Engine:
         self._neighbours = None if log.guarantees.shared else Neighbours()
         self._turns = current_turns()
         self._turn = self._in_turn = 0
+        self.outbox = Sender(outbox, self.append, retentions.of, counters)
+        self.cluster = Cluster(
+            log,
+            self.topics,
+            lambda: stats_of(counters, self),
+            lambda: [subscriber.names for subscriber in self.subscribers],
+        )
         self.revocations = Revocations(log, self.topics, lambda: self.subscribers, counters)
 
     async def start(self) -> None:
@@ -92,6 +102,7 @@ class Engine:
             await asyncio.wait(left, timeout=STOP_TIMEOUT)
         if self._endings:
             await asyncio.wait(self._endings, timeout=STOP_TIMEOUT)
+        await self.outbox.close()
         if self._keeper is not None:
             await self._keeper.close()
         await self._flusher.close()
@@ -102,21 +113,33 @@ class Engine:
         """Close the log of a loop that is closed: its tasks and timers ended with it."""
         await self.log.stop()
 
-    async def publish(self, topic: str, payload: bytes, *, key: str | None, close: bool) -> Position:
+    async def publish(self, topic: str, payload: bytes, *, key: str | None, close: bool) -> Appended:
         """Append an event.
 
         Raises:
             LogError: as `Log.append` does.
         """
-        appended = await self.log.append(topic, [Draft(payload)], key=key, close=close)
+        return await self.append(topic, [Draft(payload)], key, close=close)
+
+    async def append(self, topic: str, drafts: Sequence[Draft], key: str | None, *, close: bool = False) -> Appended:
+        """Append a batch.
+
+        Raises:
+            LogError: as `Log.append` does.
+        """
+        appended = await self.log.append(topic, drafts, key=key, close=close)
         if appended.duplicate:
             self.counters.duplicates += 1
         else:
-            self.counters.published += 1
-            if self._keeper is not None:
-                self._keeper.note(topic, 1, len(payload))
+            self.counters.published += len(drafts)
+            self.note(topic, drafts)
         await self._give_turn()
-        return appended.position
+        return appended
+
+    def note(self, topic: str, drafts: Sequence[Draft]) -> None:
+        """Hear that a topic has grown: it is trimmed in its time."""
+        if self._keeper is not None:
+            self._keeper.note(topic, len(drafts), sum(len(draft.payload) for draft in drafts))
 
     async def _give_turn(self) -> None:
         """Let the loop go on, every so many events: an append that need not wait would starve it, and all readers."""
@@ -132,6 +155,7 @@ class Engine:
         if self._neighbours is not None:
             self._neighbours.look(scope.get("server"))
         await self.revocations.follow()
+        await self.cluster.follow()
 
     async def trim(self, topic: str, retention: Retention | None) -> int:
         """Trim a topic now.

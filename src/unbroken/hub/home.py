@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 from unbroken.errors import ConfigurationError
 from unbroken.hub.counters import Counters
 from unbroken.hub.engine import Engine
+from unbroken.hub.outbox import Outbox
 from unbroken.hub.publishing import Background
 from unbroken.hub.retention import Retentions
-from unbroken.logs import Log, open_log
+from unbroken.logs import Appended, Draft, Log, Position, Retention, TransactionalLog, open_log
 
 __all__ = ["Home"]
 
@@ -18,11 +20,12 @@ __all__ = ["Home"]
 class Home:
     """Opens an engine where it is wanted, and moves it where that may be: from a loop that is closed, or its own."""
 
-    def __init__(self, url: str | Log, counters: Counters, retentions: Retentions) -> None:
+    def __init__(self, url: str | Log, counters: Counters, retentions: Retentions, outbox: Outbox) -> None:
         self._url = url
         self._log = self._make_log()
         self._counters = counters
         self._retentions = retentions
+        self._outbox = outbox
         self.engine: Engine | None = None
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._background: Background | None = None
@@ -40,7 +43,7 @@ class Home:
         async with self._lock():
             if self.engine is None or not self.engine.is_ours():
                 await self._move()
-                engine = Engine(self._log, self._counters, self._retentions)
+                engine = Engine(self._log, self._counters, self._retentions, self._outbox)
                 await engine.start()
                 self.engine = engine
             return self.engine
@@ -53,6 +56,45 @@ class Home:
             await engine.stop()
         elif engine is not None and (engine.loop.is_closed() or self._is_in_background(engine)):
             await self._move()
+
+    def here(self) -> Engine:
+        """Return the engine of the running loop.
+
+        Raises:
+            ConfigurationError: the hub is not open on it.
+        """
+        if self.engine is None or not self.engine.is_ours():
+            raise ConfigurationError("the hub is not open on this event loop: use hub.lifespan, or await hub.open()")
+        return self.engine
+
+    def retention_of(self, topic: str) -> Retention:
+        """Return the retention of a topic."""
+        return self._retentions.of(topic)
+
+    async def append_within(
+        self, connection: Any, topic: str, payload: bytes, key: str | None, close: bool
+    ) -> Position:
+        """Append an event in somebody's transaction.
+
+        Raises:
+            ConfigurationError: the log is not in a database, or not in that connection's.
+            LogError: as `Log.append` does.
+        """
+        await self.open()  # its tables are there then
+        log, drafts = _transactional(self._log), [Draft(payload)]
+        appended = await log.append_within(connection, topic, drafts, key=key, close=close)
+        self._note(topic, drafts, appended)
+        return appended.position
+
+    def append_within_sync(self, connection: Any, topic: str, payload: bytes, key: str | None, close: bool) -> Position:
+        """Append an event in somebody's transaction, in this thread. Needs no loop; the tables must be there.
+
+        Raises:
+            ConfigurationError: the log is not in a database, or not in that connection's.
+            LogError: as `Log.append` does.
+        """
+        log = _transactional(self._log)
+        return log.append_within_sync(connection, topic, [Draft(payload)], key=key, close=close).position
 
     def loop_for_threads(self) -> asyncio.AbstractEventLoop:
         """Return the loop on which other threads can have something done. May be called from any thread."""
@@ -94,3 +136,16 @@ class Home:
 
     def _make_log(self) -> Log:
         return open_log(self._url) if isinstance(self._url, str) else self._url
+
+    def _note(self, topic: str, drafts: list[Draft], appended: Appended) -> None:
+        if self.engine is not None and not appended.duplicate:
+            self.engine.note(topic, drafts)
+
+
+def _transactional(log: Log) -> TransactionalLog:
+    if not isinstance(log, TransactionalLog):
+        raise ConfigurationError(
+            f"within= needs a log in the database of that connection, and this hub has a {type(log).__name__}: give "
+            "Hub('postgresql://…')"
+        )
+    return log

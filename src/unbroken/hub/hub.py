@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from hashlib import blake2s
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -15,12 +15,14 @@ from starlette.requests import Request
 from unbroken.errors import ConfigurationError
 from unbroken.hub.access import Authorize, check_user
 from unbroken.hub.beginning import beginning
+from unbroken.hub.cluster import ClusterStats
 from unbroken.hub.counters import Counters
-from unbroken.hub.event import Event, encode_payload
+from unbroken.hub.event import Event
 from unbroken.hub.home import Home
 from unbroken.hub.names import check_topic, check_topics
 from unbroken.hub.numbering import Numbering
-from unbroken.hub.publishing import check_key, is_on_loop, wait_for
+from unbroken.hub.outbox import Outbox
+from unbroken.hub.publisher import Publisher
 from unbroken.hub.reading import OnGap, Overflow, Reading
 from unbroken.hub.response import HubResponse
 from unbroken.hub.retention import Retentions
@@ -37,7 +39,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 DEFAULT_READING = Reading()
 
 
-class Hub:
+class Hub(Publisher):
     """Topics with history: publish to them from anywhere, stream them to whoever may read.
 
         hub = Hub("sqlite:///events.db")
@@ -53,13 +55,15 @@ class Hub:
     there it is told of. A hub belongs to one event loop while it is open; make one for an application.
 
     Args:
-        url: Where topics are kept: `memory://`, or `sqlite:///events.db`. Or a `Log`.
+        url: Where topics are kept: `memory://`, `sqlite:///events.db`, `redis://…`, `postgresql://…` or `nats://…`.
+            Or a `Log`.
         authorize: Called with the request and each topic; True or a `Grant` lets it be read. May be a coroutine
             function. A response may have another one, or say `public=True`; without any of these it is refused.
         retention: How much is kept, for all topics or by pattern: `{"chat:*": Retention(max_events=500)}`. The first
             pattern that matches holds.
         max_event_bytes: The most bytes of one event.
         secret: Signs the cursors over several topics. The same in all processes that serve one site.
+        outbox: How much `publish_soon` keeps in memory; None for `Outbox()`.
 
     Raises:
         ConfigurationError: an argument is none of its values.
@@ -73,12 +77,12 @@ class Hub:
         retention: Retention | Mapping[str, Retention] | None = None,
         max_event_bytes: int = MAX_EVENT_BYTES,
         secret: str | bytes = b"",
+        outbox: Outbox | None = None,
     ) -> None:
         self._authorize = authorize
-        self._max_event_bytes = max_event_bytes
         self._cursor_key = _key(secret)
         self._counters = Counters()
-        self._home = Home(url, self._counters, Retentions(retention))
+        super().__init__(Home(url, self._counters, Retentions(retention), outbox or Outbox()), max_event_bytes)
         # Routes ask for the same few sets of topics over and over, or each client for its own.
         self._remembered = lru_cache(maxsize=1024)(self._make_numbering)
 
@@ -113,67 +117,6 @@ class Hub:
     async def close(self) -> None:
         """End the streams that are open, finish what was begun, and close the log. It can be opened again."""
         await self._home.close()
-
-    # Publishing.
-
-    async def publish(
-        self, topic: str, data: object, *, event: str | None = None, key: str | None = None, close: bool = False
-    ) -> Position:
-        """Append an event to a topic; it is as durable as the log says when this returns.
-
-        Args:
-            topic: 1 to 256 characters, none of them a control character, not beginning with `$`.
-            data: A str goes as it is, anything else as JSON; or a `ServerSentEvent` without an id.
-            event: The event type.
-            key: What makes it idempotent: a second publish with a key that was used in this topic does nothing, and
-                returns the position of the first. Remembered for `Retention.key_age` at least. Up to 512 characters.
-            close: This is the topic's last event: its streams end, and their clients are told to stop.
-
-        Returns:
-            The event's position; its `str` is the id on the wire.
-
-        Raises:
-            EncodeError: the data has no form on the wire, or is larger than `max_event_bytes`.
-            ConfigurationError: `topic` or `key` is none.
-            TopicClosed: the topic has had its last event.
-            LogUnavailable: it cannot be said that it was published. With a key it is safe to try again.
-        """
-        payload = encode_payload(data, event, self._max_event_bytes)
-        check_topic(topic)
-        check_key(key)
-        engine = await self._home.open()
-        return await engine.publish(topic, payload, key=key, close=close)
-
-    def publish_sync(
-        self,
-        topic: str,
-        data: object,
-        *,
-        event: str | None = None,
-        key: str | None = None,
-        close: bool = False,
-        timeout: float = 10.0,
-    ) -> Position:
-        """Publish from another thread, or from code without an event loop, and wait until it is done.
-
-        Where the hub is open on a loop it is done there; else on one of the hub's own, in a thread that is kept.
-
-        Args:
-            topic: As in `publish`.
-            data: As there.
-            event: As there.
-            key: As there.
-            close: As there.
-            timeout: Seconds to wait.
-
-        Raises:
-            ConfigurationError: called on an event loop, which would wait for itself: there, await `publish`.
-            LogUnavailable: not done within `timeout`; it may be done yet.
-        """
-        if is_on_loop():
-            raise ConfigurationError("publish_sync() would block this event loop: await publish() instead")
-        publishing = self.publish(topic, data, event=event, key=key, close=close)
-        return wait_for(publishing, self._home.loop_for_threads(), timeout)
 
     # Reading.
 
@@ -376,9 +319,42 @@ class Hub:
             raise ConfigurationError("revoke() of neither a user nor a topic would end everything: give one of them")
         return await (await self._home.open()).revocations.revoke(user, topic)
 
-    def stats(self) -> HubStats:
-        """Return what this hub has done in this process. To be called on its loop."""
+    @overload
+    def stats(self) -> HubStats: ...
+
+    @overload
+    def stats(
+        self, *topics: str, cluster: Literal[True], timeout: float = 1.0, processes: int | None = None
+    ) -> Coroutine[Any, Any, ClusterStats]: ...
+
+    def stats(
+        self, *topics: str, cluster: bool = False, timeout: float = 1.0, processes: int | None = None
+    ) -> HubStats | Coroutine[Any, Any, ClusterStats]:
+        """Return what this hub has done in this process; or, to be awaited, in all processes that share its log.
+
+            hub.stats().subscribers
+            (await hub.stats("room:1", cluster=True)).topics["room:1"]
+
+        To be called on the hub's loop. The processes are asked by a topic of the hub's own, and answer by it.
+
+        Args:
+            topics: Of which topics each process says how many read them; of those that are read most, if none is given.
+            cluster: Ask all processes.
+            timeout: Seconds in which they may answer. Nobody knows how many there are: so it takes that long.
+            processes: It does not, if it is known.
+
+        Raises:
+            ConfigurationError: a topic is none; or topics are given without `cluster`.
+            LogUnavailable: they cannot be asked now.
+        """
+        if cluster:
+            return self._ask_all(tuple(map(check_topic, topics)), timeout, processes)
+        if topics:
+            raise ConfigurationError("stats() of topics are those of all processes: say cluster=True, and await it")
         return stats_of(self._counters, self._home.engine)
+
+    async def _ask_all(self, topics: Sequence[str], timeout: float, processes: int | None) -> ClusterStats:
+        return await (await self._home.open()).cluster.ask(topics, timeout, processes)
 
     def _numbering(self, *topics: str) -> Numbering:
         try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from unbroken.hub.counters import Counters
-from unbroken.hub.engine import Engine
+
+if TYPE_CHECKING:
+    from unbroken.hub.engine import Engine
 
 __all__ = ["HubStats", "stats_of"]
 
@@ -27,6 +30,10 @@ class HubStats:
     """Events that were published here, duplicates not counted."""
     duplicates: int
     """Times that a key had been used, so that nothing was published."""
+    waiting: int
+    """Events that were handed over to `publish_soon`, and are not published yet."""
+    unpublished: int
+    """Events that were handed over to `publish_soon`, and were given up."""
     delivered: int
     """Deliveries to those who were live: events times clients."""
     replayed: int
@@ -47,6 +54,8 @@ class HubStats:
     """Beginnings: `none` without a cursor, `complete`, or `gap`."""
     gaps: Mapping[str, int]
     """Gaps that readers were told of, by reason."""
+    trouble: str | None
+    """Why the log is out of reach; None while all is well, as far as is known."""
 
 
 def stats_of(counters: Counters, engine: Engine | None) -> HubStats:
@@ -59,6 +68,8 @@ def stats_of(counters: Counters, engine: Engine | None) -> HubStats:
         behind=subscribers - live,
         published=counters.published,
         duplicates=counters.duplicates,
+        waiting=0 if engine is None else len(engine.outbox),
+        unpublished=counters.unpublished,
         delivered=counters.delivered,
         replayed=counters.replayed,
         demotions=counters.demotions,
@@ -69,4 +80,5 @@ def stats_of(counters: Counters, engine: Engine | None) -> HubStats:
         breaks=counters.breaks,
         resumes=dict(counters.resumes),
         gaps={str(reason): count for reason, count in counters.gaps.items()},
+        trouble=None if engine is None else engine.topics.trouble,
     )

@@ -10,6 +10,7 @@ from unbroken.logs.contract import (
     Log,
     Page,
     Retention,
+    TransactionalLog,
 )
 from unbroken.logs.opening import open_log
 from unbroken.logs.position import Position
@@ -25,5 +26,6 @@ __all__ = [
     "Page",
     "Position",
     "Retention",
+    "TransactionalLog",
     "open_log",
 ]

@@ -36,12 +36,23 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from unbroken.errors import ConfigurationError
 from unbroken.logs.position import Position
 
-__all__ = ["Appended", "Draft", "Entry", "Guarantees", "Head", "Listener", "Log", "Page", "Retention"]
+__all__ = [
+    "Appended",
+    "Draft",
+    "Entry",
+    "Guarantees",
+    "Head",
+    "Listener",
+    "Log",
+    "Page",
+    "Retention",
+    "TransactionalLog",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,4 +266,42 @@ class Log(Protocol):
 
     async def unwatch(self, topic: str) -> None:
         """Tell the listener no more of this topic."""
+        ...
+
+
+@runtime_checkable
+class TransactionalLog(Log, Protocol):
+    """A log in a database that applications have their own data in: it can append within their transactions."""
+
+    async def append_within(
+        self,
+        connection: Any,
+        topic: str,
+        drafts: Sequence[Draft],
+        *,
+        key: str | None = None,
+        fence: int | None = None,
+        close: bool = False,
+    ) -> Appended:
+        """Append a batch in the transaction that `connection` is in: it exists if that is committed, and only then.
+
+        It commits nothing, and rolls nothing back. Others that append to the topic wait for the transaction's end.
+
+        Raises:
+            ConfigurationError: what is given is no connection or session of a kind that is known.
+            LogError: as `append` does.
+        """
+        ...
+
+    def append_within_sync(
+        self,
+        connection: Any,
+        topic: str,
+        drafts: Sequence[Draft],
+        *,
+        key: str | None = None,
+        fence: int | None = None,
+        close: bool = False,
+    ) -> Appended:
+        """Do the same with a synchronous connection or session, in the thread that calls. Needs no `start`."""
         ...
