@@ -40,10 +40,11 @@ def as_written(default: object) -> str:
     [
         ("Hub(url", Hub),
         ("publish(topic", Hub.publish),
+        ("publish_soon(topic", Hub.publish_soon),
         ("response(request", Hub.response),
         ("subscribe(", Hub.subscribe),
     ],
-    ids=["Hub", "publish", "response", "subscribe"],
+    ids=["Hub", "publish", "publish_soon", "response", "subscribe"],
 )
 def test_every_argument_is_listed(heading: str, function: Callable[..., Any]) -> None:
     """In its table with its default; those of `EventSourceResponse` by their names, and with its defaults."""

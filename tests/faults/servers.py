@@ -104,6 +104,15 @@ class Server:
         raise RuntimeError(f"{server.kind.name} did not start:\n{server.stderr()}")
 
     @classmethod
+    def restart(cls, ended: Server, application: str = APPLICATION) -> Server:
+        """Start one like a server that has ended, at the same port; return it once it answers."""
+        server = cls(ended.kind, application, ended.host, ended.port)
+        if not server._answers():
+            server.stop()
+            raise RuntimeError(f"{server.kind.name} did not start again:\n{server.stderr()}")
+        return server
+
+    @classmethod
     def _launch(cls, kind: ServerKind, application: str, host: str) -> Server:
         return cls(kind, application, host, _free_port(host))
 

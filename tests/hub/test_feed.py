@@ -13,6 +13,7 @@ from unbroken.hub import feed as feeds
 from unbroken.hub.counters import Counters
 from unbroken.hub.feed import AWAY, Feed, Flusher
 from unbroken.hub.numbering import Item, Numbering, Vector
+from unbroken.hub.reach import Reach
 from unbroken.hub.topic import Topic
 from unbroken.logs import Position
 from unbroken.servers import frame_chunk
@@ -25,7 +26,7 @@ class Stand:
     def __init__(self, heartbeat: float | None = 15.0) -> None:
         self.counters = Counters()
         self.flusher = Flusher()
-        self.topic = Topic("t", OddLog(), self.counters)
+        self.topic = Topic("t", OddLog(), self.counters, Reach())
         self.topic.position = Position("aa", 0, "")
         self.feed = Feed([self.topic], Numbering(["t"], b""), heartbeat, HEARTBEAT, self.flusher.add, self.counters)
         self.seq = 0

@@ -94,6 +94,11 @@ class Cluster:
         self._asked: dict[str, _Question] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_following(self) -> bool:
+        """Whether questions are heard, as far as there can be any."""
+        return self._topic is not None or not self._log.guarantees.shared
+
     async def follow(self) -> None:
         """Hear of questions; asked for by each stream that opens, and done once."""
         try:
@@ -102,7 +107,7 @@ class Cluster:
             logger.warning("this process is not asked yet for what it does: %s", exc)
 
     async def _join(self) -> None:
-        if self._topic is not None or not self._log.guarantees.shared:
+        if self.is_following:
             return
         (topic,) = await self._topics.acquire((CLUSTER,))
         if self._topic is None:

@@ -33,6 +33,9 @@ __all__ = ["Engine"]
 PUBLISHED_IN_TURN = 64
 """Events that may be published in one turn of the loop; they leave together."""
 
+FOLLOW_TIMEOUT = 1.0
+"""Seconds for which a stream waits until revocations are heard of."""
+
 STOP_TIMEOUT = 3.0
 """Seconds for the streams that are open when the hub stops: a drain has most often ended them before."""
 
@@ -60,6 +63,7 @@ class Engine:
         self._neighbours = None if log.guarantees.shared else Neighbours()
         self._turns = current_turns()
         self._turn = self._in_turn = 0
+        self._following: asyncio.Task[None] | None = None
         self.outbox = Sender(outbox, self.append, retentions.of, counters)
         self.cluster = Cluster(
             log,
@@ -103,6 +107,9 @@ class Engine:
         if self._endings:
             await asyncio.wait(self._endings, timeout=STOP_TIMEOUT)
         await self.outbox.close()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait((self._following,))
         if self._keeper is not None:
             await self._keeper.close()
         await self._flusher.close()
@@ -154,8 +161,20 @@ class Engine:
         """See to what the first stream of a process, or of a server, wants to be seen to."""
         if self._neighbours is not None:
             self._neighbours.look(scope.get("server"))
-        await self.revocations.follow()
-        await self.cluster.follow()
+        if not (self.revocations.is_following and self.cluster.is_following):
+            await self._follow()
+
+    async def _follow(self) -> None:
+        """Hear of what other processes say; while the log is out of reach no stream waits long for that."""
+        if self._following is None:
+            self._following = self.loop.create_task(self._follow_all(), name="unbroken hub")
+        await asyncio.wait((self._following,), timeout=FOLLOW_TIMEOUT)
+
+    async def _follow_all(self) -> None:
+        try:
+            await asyncio.gather(self.revocations.follow(), self.cluster.follow())
+        finally:
+            self._following = None
 
     async def trim(self, topic: str, retention: Retention | None) -> int:
         """Trim a topic now.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -115,7 +116,8 @@ class Keeper:
         try:
             await step()
         except LogUnavailable as exc:
-            logger.warning("topics are not trimmed now: %s", exc)
+            level = logging.WARNING if self._topics.reach.why is None else logging.DEBUG  # or it was said already
+            logger.log(level, "topics are not trimmed now: %s", exc)
 
     async def _go_round(self) -> None:
         """Trim all topics, and have those that are followed look at the log.

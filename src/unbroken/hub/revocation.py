@@ -53,9 +53,14 @@ class Revocations:
             return True  # the one that was meant may be forgotten; who may read comes back
         return any(at >= since and _matches(subscriber, user, topic) for at, user, topic in self._recent)
 
+    @property
+    def is_following(self) -> bool:
+        """Whether revocations of other processes are heard, as far as there can be any."""
+        return self._topic is not None or not self._log.guarantees.shared
+
     async def follow(self) -> None:
         """Hear of what others revoke; asked for by each stream that opens, and done once."""
-        if self._topic is not None or not self._log.guarantees.shared:
+        if self.is_following:
             return
         try:
             (topic,) = await self._topics.acquire((REVOKED,))

@@ -80,5 +80,5 @@ def stats_of(counters: Counters, engine: Engine | None) -> HubStats:
         breaks=counters.breaks,
         resumes=dict(counters.resumes),
         gaps={str(reason): count for reason, count in counters.gaps.items()},
-        trouble=None if engine is None else engine.topics.trouble,
+        trouble=None if engine is None else engine.topics.reach.why,
     )

@@ -18,7 +18,6 @@ from unbroken.hub.numbering import Item, Numbering, Vector
 from unbroken.hub.overflow import Overrun, read_behind
 from unbroken.hub.reader import Reader
 from unbroken.hub.reading import Reading
-from unbroken.observe import logger
 from unbroken.servers import DirectConnection
 from unbroken.stream.exchange import GONE
 from unbroken.stream.outlet import Message
@@ -180,12 +179,15 @@ class Subscriber:
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
         """Ask the log until it answers; None when the stream ends first. Heartbeats go on meanwhile."""
         self._is_asking = True
+        reach = self.engine.topics.reach
         try:
             while self.exchange.reason is None:
                 try:
-                    return await question()
+                    answer = await question()
+                    reach.regain()
+                    return answer
                 except LogUnavailable as exc:
-                    logger.warning("the stream of %s waits for its log: %s", ", ".join(self.names), exc)
+                    reach.lose(str(exc))
                     await asyncio.sleep(RETRY_INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         finally:
             self._is_asking = False

@@ -11,8 +11,8 @@ from unbroken.errors import LogUnavailable
 from unbroken.hub.counters import Counters
 from unbroken.hub.event import Event
 from unbroken.hub.gap import find_gap
+from unbroken.hub.reach import Reach
 from unbroken.logs import Entry, Log, Page, Position
-from unbroken.observe import logger
 
 __all__ = ["Follower", "Topic"]
 
@@ -45,13 +45,14 @@ class Topic:
     each finds its own gap; so there is one place where gaps are found.
     """
 
-    __slots__ = ("_counters", "_doubtful", "_filling", "_log", "_ring", "_ring_bytes", "closed", "followers", "name",
-                 "position", "users")  # fmt: skip
+    __slots__ = ("_counters", "_doubtful", "_filling", "_log", "_reach", "_ring", "_ring_bytes", "closed", "followers",
+                 "name", "position", "users")  # fmt: skip
 
-    def __init__(self, name: str, log: Log, counters: Counters) -> None:
+    def __init__(self, name: str, log: Log, counters: Counters, reach: Reach) -> None:
         self.name = name
         self._log = log
         self._counters = counters
+        self._reach = reach
         self.position: Position = Position("", 0, "")
         self.closed = False
         self.followers: set[Follower] = set()
@@ -184,9 +185,10 @@ class Topic:
                 try:
                     while not await self._read_on():
                         pass
+                    self._reach.regain()
                 except LogUnavailable as exc:
                     self._doubtful = True
-                    logger.warning("topic %r cannot be read now, and is asked for again: %s", self.name, exc)
+                    self._reach.lose(str(exc))
                     await asyncio.sleep(RETRY_INTERVAL * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         finally:
             self._filling = None

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from unbroken.errors import LogUnavailable
 from unbroken.hub.counters import Counters
+from unbroken.hub.reach import Reach
 from unbroken.hub.topic import Topic
 from unbroken.logs import Entry, Log
 from unbroken.observe import logger
@@ -27,8 +28,7 @@ class Topics:
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
-        self.trouble: str | None = None
-        """Why the log is out of reach; None while all is well."""
+        self.reach = Reach()
 
     def __len__(self) -> int:
         return len(self._topics)
@@ -95,16 +95,15 @@ class Topics:
 
     def on_trouble(self, why: str | None) -> None:
         """Take note that the log is out of reach, or within it again."""
-        if why is not None and self.trouble is None:
-            logger.warning("the log is out of reach; streams stay open, and are given what they miss: %s", why)
-        elif why is None and self.trouble is not None:
-            logger.info("the log is within reach again")
-        self.trouble = why
+        if why is None:
+            self.reach.regain()
+        else:
+            self.reach.lose(why)
 
     def _take(self, name: str) -> Topic:
         topic = self._topics.get(name)
         if topic is None:
-            topic = self._topics[name] = Topic(name, self._log, self._counters)
+            topic = self._topics[name] = Topic(name, self._log, self._counters, self.reach)
             task = asyncio.get_running_loop().create_task(self._open(topic), name="unbroken topic")
             task.add_done_callback(_retrieve)
             if not task.done():  # an eager one may have come to its end already

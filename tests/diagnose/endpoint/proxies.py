@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,23 +59,31 @@ def nginx(folder: Path, upstream: str, directives: str = "") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def caddy(folder: Path, upstream: str, trusted: Certificate | None = None) -> Iterator[str]:
-    """Run Caddy before `upstream`; with a certificate by TLS, and so by HTTP/2."""
+def caddy(
+    folder: Path, upstream: str, trusted: Certificate | None = None, *, others: Sequence[str] = ()
+) -> Iterator[str]:
+    """Run Caddy before `upstream` and `others`, in turns; with a certificate by TLS, and so by HTTP/2."""
     beside = Path(sys.executable).with_name("caddy")
     program = str(beside) if beside.exists() else shutil.which("caddy") or missing("caddy")
     port = free_port()
     config = folder / "caddy.json"
-    config.write_text(json.dumps(_caddy_config(port, upstream.removeprefix("http://"), folder, trusted)))
+    config.write_text(json.dumps(_caddy_config(port, [upstream, *others], folder, trusted)))
     with _running([program, "run", "--config", str(config)], port):
         yield f"{'https' if trusted else 'http'}://127.0.0.1:{port}"
 
 
-def _caddy_config(port: int, upstream: str, folder: Path, trusted: Certificate | None) -> dict[str, Any]:
+def _caddy_config(port: int, upstreams: Sequence[str], folder: Path, trusted: Certificate | None) -> dict[str, Any]:
+    proxy = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": upstream.removeprefix("http://")} for upstream in upstreams],
+        # One that is being started anew is passed over, for as long as it takes.
+        "load_balancing": {"selection_policy": {"policy": "round_robin"}, "try_duration": "5s", "try_interval": "50ms"},
+    }
     server: dict[str, Any] = {
         "listen": [f"127.0.0.1:{port}"],
         "automatic_https": {"disable": True},
         "protocols": ["h1", "h2"],
-        "routes": [{"handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": upstream}]}]}],
+        "routes": [{"handle": [proxy]}],
     }
     apps: dict[str, Any] = {"http": {"servers": {"it": server}}}
     if trusted:

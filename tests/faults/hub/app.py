@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,11 +21,14 @@ from unbroken.logs import Log, Retention
 from unbroken.observe import StreamRecord
 
 from .meddling import MeddledLog
+from .witness import WitnessLog
 
-__all__ = ["DATABASE", "KEPT", "app", "hub"]
+__all__ = ["DATABASE", "KEPT", "WITNESS", "app", "hub"]
 
 DATABASE = "UNBROKEN_TEST_DATABASE"
 """The environment variable with the log's URL; a log in memory that can be meddled with, if it is not there."""
+WITNESS = "UNBROKEN_TEST_WITNESS"
+"""The one with the folder in which is written down what the log has, where that cannot be asked afterwards."""
 KEPT = "UNBROKEN_TEST_KEPT"
 """The one with the number of events that a topic keeps."""
 
@@ -32,7 +36,10 @@ NUMBERS = {"max_lag", "backlog", "heartbeat", "send_timeout", "drain_grace"}
 
 
 def _log() -> str | Log:
-    return os.environ.get(DATABASE) or MeddledLog()
+    url, folder = os.environ.get(DATABASE), os.environ.get(WITNESS)
+    if url and folder:
+        return WitnessLog(url, Path(folder))
+    return url or MeddledLog()
 
 
 log = _log()

@@ -9,17 +9,19 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.diagnose.endpoint.proxies import caddy
 from tests.faults.servers import Server
 from unbroken.hub.cursor import digest_of, read_cursor
 from unbroken.logs import Position
 
-from .app import DATABASE, KEPT
+from .app import DATABASE, KEPT, WITNESS
 from .database import Database
+from .operated import Operated
 from .oracle import Diary, Problem, judge
 from .plan import Plan, Report
 from .reader import Habits, Reader
@@ -53,9 +55,12 @@ class _Fuzz:
         self.plan = plan
         self.rng = random.Random(plan.seed)
         self.folder = folder
-        self.database = None if plan.in_memory else Database(folder / f"{plan.seed}.db")
+        on_file = not plan.in_memory and plan.engine is None
+        self.database = Database(folder / f"{plan.seed}.db") if on_file else None
+        self.operated = Operated(plan.engine, folder, self.rng) if plan.engine is not None else None
         self.topics = [f"topic:{number}" for number in range(plan.topics)]
         self.servers: list[Server] = []
+        self.front: tuple[str, int] | None = None
         self.blows: Counter[str] = Counter()
         self.acks: list[_Ack] = []
         self.retries = 0
@@ -68,7 +73,7 @@ class _Fuzz:
     async def play(self) -> Report:
         if self.database is not None:
             await self.database.create()
-        async with self._all_servers():
+        async with self.operated or nullcontext(), self._all_servers():
             readers = [self._make_reader(number) for number in range(self.plan.readers)]
             async with asyncio.TaskGroup() as group:
                 reading = [group.create_task(reader.run()) for reader in readers]
@@ -98,16 +103,30 @@ class _Fuzz:
 
     @asynccontextmanager
     async def _all_servers(self) -> AsyncIterator[None]:
-        environment = {KEPT: str(self.plan.kept), DATABASE: self.database.url if self.database else ""}
+        place = self.database or self.operated
+        witness = str(self.folder) if self.operated else ""
+        environment = {KEPT: str(self.plan.kept), DATABASE: place.url if place else "", WITNESS: witness}
         before = {name: os.environ.get(name) for name in environment}
         os.environ.update(environment)
         try:
             await self._start(self.plan.processes)
-            yield
+            with self._front():
+                yield
         finally:
             await self._stop()
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    @contextmanager
+    def _front(self) -> Iterator[None]:
+        if not self.plan.proxied:
+            yield
+            return
+        first, *others = (f"{server.host}:{server.port}" for server in self.servers)
+        with caddy(self.folder, first, others=others) as address:
+            host, _, port = address.removeprefix("http://").partition(":")
+            self.front = (host, int(port))
+            yield
 
     async def _start(self, count: int) -> None:
         which = kind(
@@ -127,6 +146,8 @@ class _Fuzz:
         self.problems += [Problem("traceback", "", text[-2000:]) for text in loud if "Traceback" in text]
 
     def _pick(self, rng: random.Random) -> tuple[str, int]:
+        if self.front is not None:
+            return self.front
         if not self.servers:
             raise ConnectionRefusedError
         server = rng.choice(self.servers)
@@ -204,6 +225,9 @@ class _Fuzz:
                 await self._restore()
             case "lose all":
                 await self._lose_all()
+            case _:
+                assert self.operated is not None
+                await self.operated.strike(name)
 
     async def _kill(self) -> None:
         server = self.rng.choice(self.servers)
@@ -212,7 +236,11 @@ class _Fuzz:
             return
         self.servers.remove(server)
         server.process.kill()
-        await asyncio.gather(asyncio.to_thread(server.stop), self._start(1))
+        if self.front is None:
+            await asyncio.gather(asyncio.to_thread(server.stop), self._start(1))
+        else:
+            await asyncio.to_thread(server.stop)
+            self.servers.append(await asyncio.to_thread(Server.restart, server, APPLICATION))
         self._read_what_is_left_of([server])
 
     async def _meddle(self, topic: str, count: int, more: int | None = None) -> None:
@@ -287,6 +315,8 @@ class _Fuzz:
             await asyncio.sleep(0.05)
 
     async def _truth(self) -> Truth:
+        if self.operated is not None:
+            return await self.operated.truth()
         if self.database is not None:
             return await asyncio.to_thread(self.database.truth)
         return Truth.of_rows(await asyncio.to_thread(self.servers[0].json, "/truth"))

@@ -28,6 +28,10 @@ class Plan:
     chaos: float = 0.3
     """Seconds between two blows, about."""
     in_memory: bool = False
+    engine: str | None = None
+    """Which one keeps the topics, in place of SQLite."""
+    proxied: bool = False
+    """A proxy stands before the servers, and gives each connection to the next of them."""
     mutation: str | None = None
     blows: tuple[tuple[str, int], ...] = (
         ("kill", 3),

@@ -1,0 +1,156 @@
+"""An engine that several servers keep their topics in, behind a hop that fails as networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.engines import Engine
+from unbroken.errors import LogUnavailable
+from unbroken.logs import Head, Log, Position
+from unbroken.testing import Fault, FaultProxy
+from unbroken.testing.logs import Recorder
+
+from .truth import Place, Truth
+from .witness import WitnessLog, heads_of, truth_of
+
+__all__ = ["ENGINES", "Operated"]
+
+ENGINES = {"valkey": "Valkey", "postgres": "Postgres", "nats": "Nats"}
+
+IMPATIENT = {"timeout": "2", "heartbeat_interval": "0.5", "heartbeat_timeout": "0.5"}
+"""Settings with which faults are found within a test's time."""
+
+END_TIMEOUT = 20.0
+
+
+class Operated:
+    """One engine, what befalls it, and what there was to be read. An asynchronous context manager."""
+
+    def __init__(self, name: str, folder: Path, rng: random.Random) -> None:
+        self.folder = folder
+        self.rng = rng
+        self.engine: Engine = getattr(import_module(f"tests.engines.{name}"), ENGINES[name])(folder)
+        self.proxy: FaultProxy
+        self.blows: dict[str, Callable[[], object]] = {}
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.engine.start)
+        self.proxy = await FaultProxy("127.0.0.1", self.engine.port).__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.proxy.__aexit__(kind, error, trace)
+        await asyncio.to_thread(self.engine.kill)
+
+    @property
+    def url(self) -> str:
+        """What the servers are given."""
+        settings = "&".join(f"{name}={value}" for name, value in IMPATIENT.items())
+        url = self.engine.through(self.proxy.port)
+        return f"{url}{'&' if '?' in url else '?'}{settings}"
+
+    # What befalls it.
+
+    async def strike(self, name: str) -> None:
+        """Do what a blow of this name does."""
+        match name:
+            case "engine kill":
+                await asyncio.to_thread(self.engine.restart)
+            case "engine freeze":
+                await self._freeze()
+            case "engine restore":
+                await self._restore()
+            case "engine lose":
+                await asyncio.to_thread(self.engine.lose)
+            case "cut":
+                self.proxy.strike(self.rng.choice((Fault.RST, Fault.FIN)))
+            case "swallow":
+                await self._swallow()
+            case _:
+                raise ValueError(name)
+
+    async def _freeze(self) -> None:
+        self.engine.freeze()
+        await asyncio.sleep(self.rng.uniform(0.2, 2.5))
+        self.engine.thaw()
+
+    async def _restore(self) -> None:
+        """Go back to a copy that was taken a moment ago, as a failover to a replica that lagged does."""
+        copy = self.folder / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        await asyncio.to_thread(self.engine.copy, copy)
+        await asyncio.sleep(self.rng.uniform(0.3, 1.5))
+        await asyncio.to_thread(self.engine.restore, copy)
+
+    async def _swallow(self) -> None:
+        """Leave all connections of now open and silent, for longer than a heartbeat waits."""
+        struck = [connection for connection in self.proxy.connections if connection.ended is None]
+        for connection in struck:
+            connection.strike(Fault.SWALLOW)
+        await asyncio.sleep(1.5)
+        for connection in struck:
+            connection.strike(Fault.RST)
+
+    # What there was.
+
+    async def truth(self) -> Truth:
+        """Return all that anybody saw, and what became of it, by how it ended."""
+        truth = truth_of(self.folder)
+        log = WitnessLog(self.engine.url, self.folder)
+        await log.start(Recorder())
+        try:
+            ends = {topic: await _read_through(log, topic) for topic in await log.topics()}
+        finally:
+            await log.stop()
+        truth = truth_of(self.folder)
+        self._judge_heads(truth)
+        _judge_epochs(truth, ends)
+        return truth
+
+    def _judge_heads(self, truth: Truth) -> None:
+        """Count as trimmed what stood before the first event that was kept, at any time that somebody looked."""
+        for topic, end, first in heads_of(self.folder):
+            for position in truth.path(topic, end):
+                place = (topic, position)
+                if 0 < position.seq < first:
+                    if place in truth.trimmed:
+                        break
+                    truth.trimmed.add(place)
+
+
+def _judge_epochs(truth: Truth, ends: dict[str, Position]) -> None:
+    """Count as undone what is not behind a topic's end, and as lost each epoch where there were several."""
+    epochs: dict[str, set[str]] = {}
+    kept = set[Place]()
+    for topic, end in ends.items():
+        kept.update((topic, position) for position in truth.path(topic, end))
+    for topic, position in truth.facts:
+        epochs.setdefault(topic, set()).add(position.epoch)
+        if (topic, position) not in kept:
+            truth.undone.add((topic, position))
+    truth.lost.update((topic, epoch) for topic, several in epochs.items() if len(several) > 1 for epoch in several)
+
+
+async def _read_through(log: Log, topic: str) -> Position:
+    async with asyncio.timeout(END_TIMEOUT):
+        while True:
+            try:
+                return (await _last_head(log, topic)).position
+            except LogUnavailable:
+                await asyncio.sleep(0.1)
+
+
+async def _last_head(log: Log, topic: str) -> Head:
+    after = 0
+    while (page := await log.read(topic, after, 1000)).entries:
+        after = page.entries[-1].seq
+    return page.head
