@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.faults.servers import reaper
+
 __all__ = ["Engine", "free_port"]
 
 READY_TIMEOUT = 20.0
@@ -33,6 +35,7 @@ class Engine(ABC):
         self.data = folder / "data"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes]
 
     # What is its own.
 
@@ -67,8 +70,9 @@ class Engine(ABC):
             self.prepare()
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
-                self.command(), stdout=output, stderr=output, cwd=self.folder, user=self.user
+                self.command(), stdout=output, stderr=output, cwd=self.folder, user=self.user, start_new_session=True
             )
+        self._reaper = reaper(self.process.pid)
         deadline = time.monotonic() + READY_TIMEOUT
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -150,6 +154,8 @@ class Engine(ABC):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._reaper.kill()
+        self._reaper.communicate()
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["APPLICATION", "SERVERS", "Server", "ServerKind"]
+__all__ = ["APPLICATION", "SERVERS", "Server", "ServerKind", "reaper"]
 
 APPLICATION = f"{__package__}.app:app"
 ROOT = Path(__file__).parents[__package__.count(".") + 1]
@@ -87,7 +87,7 @@ class Server:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # so that workers can be ended with their parent
         )
-        self._reaper = _reaper(self.process.pid)
+        self._reaper = reaper(self.process.pid)
 
     @classmethod
     def start(cls, which: str | ServerKind, application: str = APPLICATION, host: str = "127.0.0.1") -> Server:
@@ -199,7 +199,7 @@ def _free_port(host: str) -> int:
         return port
 
 
-def _reaper(leader: int) -> subprocess.Popen[bytes]:
+def reaper(leader: int) -> subprocess.Popen[bytes]:
     """Start what ends the group of `leader` if the tests are killed: its standard input ends with this process."""
     command = ["sh", "-c", f"cat; kill -KILL -{leader}"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +37,10 @@ class Operated:
     def __init__(self, name: str, folder: Path, rng: random.Random) -> None:
         self.folder = folder
         self.rng = rng
-        self.engine: Engine = getattr(import_module(f"tests.engines.{name}"), ENGINES[name])(folder)
+        # Not in the test's own folder: an engine that runs as another user could not reach it.
+        self.place = Path(tempfile.mkdtemp(prefix="unbroken-engine-"))
+        self.place.chmod(0o755)
+        self.engine: Engine = getattr(import_module(f"tests.engines.{name}"), ENGINES[name])(self.place)
         self.proxy: FaultProxy
         self.blows: dict[str, Callable[[], object]] = {}
 
@@ -50,6 +54,7 @@ class Operated:
     ) -> None:
         await self.proxy.__aexit__(kind, error, trace)
         await asyncio.to_thread(self.engine.kill)
+        shutil.rmtree(self.place, ignore_errors=True)
 
     @property
     def url(self) -> str:
@@ -85,7 +90,7 @@ class Operated:
 
     async def _restore(self) -> None:
         """Go back to a copy that was taken a moment ago, as a failover to a replica that lagged does."""
-        copy = self.folder / "copy"
+        copy = self.place / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         await asyncio.to_thread(self.engine.copy, copy)
         await asyncio.sleep(self.rng.uniform(0.3, 1.5))
