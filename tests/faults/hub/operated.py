@@ -18,7 +18,7 @@ from unbroken.logs import Head, Log, Position
 from unbroken.testing import Fault, FaultProxy
 from unbroken.testing.logs import Recorder
 
-from .truth import Place, Truth
+from .truth import Truth
 from .witness import WitnessLog, heads_of, truth_of
 
 __all__ = ["ENGINES", "Operated"]
@@ -118,7 +118,7 @@ class Operated:
             await log.stop()
         truth = truth_of(self.folder)
         self._judge_heads(truth)
-        _judge_epochs(truth, ends)
+        self._judge_epochs(truth, ends)
         return truth
 
     def _judge_heads(self, truth: Truth) -> None:
@@ -131,18 +131,16 @@ class Operated:
                         break
                     truth.trimmed.add(place)
 
-
-def _judge_epochs(truth: Truth, ends: dict[str, Position]) -> None:
-    """Count as undone what is not behind a topic's end, and as lost each epoch where there were several."""
-    epochs: dict[str, set[str]] = {}
-    kept = set[Place]()
-    for topic, end in ends.items():
-        kept.update((topic, position) for position in truth.path(topic, end))
-    for topic, position in truth.facts:
-        epochs.setdefault(topic, set()).add(position.epoch)
-        if (topic, position) not in kept:
-            truth.undone.add((topic, position))
-    truth.lost.update((topic, epoch) for topic, several in epochs.items() if len(several) > 1 for epoch in several)
+    def _judge_epochs(self, truth: Truth, ends: dict[str, Position]) -> None:
+        """Count as undone what is not behind a topic's end, and as lost each epoch where there were several."""
+        epochs: dict[str, set[str]] = {}
+        for topic, end, _ in heads_of(self.folder):
+            epochs.setdefault(topic, set()).add(end.epoch)
+        for topic, position in truth.facts:
+            epochs.setdefault(topic, set()).add(position.epoch)
+        kept = {(topic, position) for topic, end in ends.items() for position in truth.path(topic, end)}
+        truth.undone.update(place for place in truth.facts if place not in kept)
+        truth.lost.update((topic, epoch) for topic, several in epochs.items() if len(several) > 1 for epoch in several)
 
 
 async def _read_through(log: Log, topic: str) -> Position:
