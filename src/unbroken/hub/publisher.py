@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from unbroken.errors import ConfigurationError
+from unbroken.hub.bridge import PublishApp, TokensGiven
 from unbroken.hub.event import encode_payload
 from unbroken.hub.home import Home
 from unbroken.hub.names import check_topic
@@ -130,6 +134,44 @@ class Publisher:
             LogUnavailable: something waits still; it goes on.
         """
         await self._home.here().outbox.flush(timeout)
+
+    def publish_app(
+        self,
+        *,
+        tokens: TokensGiven,
+        topics: str | Sequence[str] = "*",
+        rate: float | None = 100.0,
+        burst: int = 200,
+        body_timeout: float = 10.0,
+    ) -> ASGIApp:
+        """Return an application at which others publish by HTTP; there is none unless it is mounted.
+
+            app.mount("/publish", hub.publish_app(tokens=os.environ["PUBLISH_TOKENS"].split()))
+
+        `POST /{topic}` with `Authorization: Bearer <token>` publishes the body, UTF-8, as it is. The query may have
+        `event=` and `close=true`, the header `Idempotency-Key` is the key. 201, or 200 for a key that was used, with
+        `{"id", "duplicate"}`; anything else is a problem as RFC 9457 has it. Nothing of it is for browsers.
+
+        Args:
+            tokens: A token, several (so that one can be replaced while both work), or a mapping from tokens to the
+                patterns of topics that each may publish to: `{token: ["orders:*", "news"]}`. 16 characters or more.
+            topics: The patterns of those that have none of their own.
+            rate: Requests a second of each token, in this process, in the long run; more get 429. None is no bound.
+            burst: How many at once, after a silence.
+            body_timeout: Seconds for a body to arrive; then 408.
+
+        Raises:
+            ConfigurationError: there is no token, one that can be guessed, or another argument is none of its values.
+        """
+        return PublishApp(
+            self._append,
+            tokens=tokens,
+            topics=topics,
+            max_event_bytes=self._max_event_bytes,
+            rate=rate,
+            burst=burst,
+            body_timeout=body_timeout,
+        )
 
     async def _append(self, topic: str, payload: bytes, key: str | None, close: bool, wait: float = 0.0) -> Appended:
         if not wait:
