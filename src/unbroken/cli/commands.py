@@ -10,6 +10,7 @@ import typer
 from unbroken.cli.diagnosis.endpoint import doctor
 from unbroken.cli.diagnosis.logs import explain
 from unbroken.cli.diagnosis.source import check, fix
+from unbroken.cli.hub.commands import hub
 
 __all__ = ["app"]
 
@@ -53,3 +54,4 @@ def demo(
 
 for command in (explain, check, fix, doctor):
     app.command()(command)
+app.add_typer(hub)

@@ -1,0 +1,1 @@
+"""`unbroken hub`: topics, from a shell."""
