@@ -80,8 +80,8 @@ def test_many_topics_are_cut_to_the_most_read() -> None:
     """An answer has a bound, whatever clients read."""
 
     async def main() -> None:
-        async with Hub(OddLog(shared=True)) as hub:
-            await hub.open()
+        async with Hub(OddLog(shared=True)) as hub, opened(stepped(Endpoint(hub, "t"))):
+            await until(lambda: hub.stats().live == 1)
             engine = engine_of(hub)
             engine.cluster._names = lambda: [(f"t{number}",) for number in range(2 * MAX_TOPICS)] + [("most",)] * 2
             found = await hub.stats(cluster=True, processes=1)
@@ -97,8 +97,8 @@ def test_an_answer_of_another_version_is_read() -> None:
     async def main() -> None:
         log = OddLog(shared=True)
         async with Hub(log) as hub:
-            asking = asyncio.create_task(hub.stats(cluster=True, processes=2, timeout=5.0))
-            await until(lambda: log.calls["append"] == 2)
+            asking = asyncio.create_task(hub.stats(cluster=True, processes=1, timeout=5.0))
+            await until(lambda: log.calls["append"] == 1)
             asked = json.loads((await log.inner.read(CLUSTER, 0, 1)).entries[0].payload)
             said = {
                 "to": asked["ask"],
@@ -119,8 +119,8 @@ def test_a_log_that_is_away_cannot_ask() -> None:
 
     async def main() -> None:
         log = OddLog(shared=True)
-        async with Hub(log) as hub:
-            await hub.stats(cluster=True, processes=1)
+        async with Hub(log) as hub, opened(stepped(Endpoint(hub, "t"))):
+            assert len((await hub.stats(cluster=True, processes=1)).processes) == 1
             log.away = True
             with pytest.raises(LogUnavailable):
                 await hub.stats(cluster=True)
@@ -137,3 +137,15 @@ def test_topics_are_asked_of_all_only() -> None:
         hub.stats("t")  # type: ignore[call-overload]
     with pytest.raises(ConfigurationError, match="begins with"):
         asyncio.run(hub.stats("$revoked", cluster=True))
+
+
+def test_who_only_asks_is_not_counted(tmp_path: Path) -> None:
+    """A process without a stream, such as a command of somebody on call, is none of those that serve."""
+
+    async def main() -> None:
+        async with three_hubs(tmp_path) as hubs, opened(Endpoint(hubs[0], "t")):
+            await until(lambda: hubs[0].stats().live == 1)
+            found = await asyncio.gather(*(hub.stats(cluster=True, timeout=0.5) for hub in hubs))
+            assert [len(each.processes) for each in found] == [1, 1, 1]
+
+    asyncio.run(main())

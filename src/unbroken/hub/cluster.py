@@ -45,7 +45,7 @@ class ClusterStats:
     """What the processes of an application have said of themselves, each at its own moment."""
 
     processes: Sequence[ProcessStats]
-    """Those that answered in time. One that has served no stream yet is not heard, nor is one that hangs."""
+    """Those that answered in time. One that has served no stream yet does not answer, nor does one that hangs."""
 
     @property
     def subscribers(self) -> int:
@@ -91,23 +91,26 @@ class Cluster:
         self._names = names
         self._process = f"{socket.gethostname()}:{os.getpid()}:{new_token(2)}"
         self._topic: Topic | None = None
+        self._serves = False
+        """There was a stream here; one that only asks is of no interest to others."""
         self._asked: dict[str, _Question] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
     @property
     def is_following(self) -> bool:
-        """Whether questions are heard, as far as there can be any."""
-        return self._topic is not None or not self._log.guarantees.shared
+        """Whether questions are answered, as far as there can be any."""
+        return self._serves or not self._log.guarantees.shared
 
     async def follow(self) -> None:
-        """Hear of questions; asked for by each stream that opens, and done once."""
+        """Answer questions from now on; asked for by each stream that opens, and done once."""
         try:
             await self._join()
+            self._serves = True
         except LogUnavailable as exc:
             logger.warning("this process is not asked yet for what it does: %s", exc)
 
     async def _join(self) -> None:
-        if self.is_following:
+        if self._topic is not None or not self._log.guarantees.shared:
             return
         (topic,) = await self._topics.acquire((CLUSTER,))
         if self._topic is None:
@@ -142,7 +145,8 @@ class Cluster:
         for event in events:
             said = json.loads(event.payload)
             if "ask" in said:
-                self._begin_to_answer(said)
+                if self._serves:
+                    self._begin_to_answer(said)
             elif (question := self._asked.get(said["to"])) is not None:
                 question.take(_read_answer(said))
 

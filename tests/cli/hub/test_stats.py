@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from asyncio.subprocess import PIPE
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.cli.hub.support import fill, on, run, topics_in
+from tests.cli.hub.support import fill, on, run, topics_in, url_of
+from tests.hub.support import Endpoint, opened
+from unbroken import Hub
 from unbroken.hub import Position, Retention
 
 
@@ -69,3 +75,31 @@ def test_none_at_all(tmp_path: Path) -> None:
     """Nothing is said to be nothing."""
     on(tmp_path, lambda hub: None)
     assert run(tmp_path, "stats").stdout == "0 topics, 0 closed, 0 events.\n"
+
+
+def test_who_reads(log: Path) -> None:
+    """The processes that serve say how many read each topic; the command does not count itself."""
+
+    async def ask(*arguments: str) -> str:
+        command = (sys.executable, "-m", "unbroken", "hub", "stats", "--readers", "--url", url_of(log), *arguments)
+        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+        out, error = await process.communicate()
+        assert (process.returncode, error) == (0, b"")
+        return out.decode()
+
+    async def main() -> list[str]:
+        async with Hub(url_of(log)) as hub, AsyncExitStack() as held:
+            for topic in ("orders:1", "orders:1", "a long name"):
+                await held.enter_async_context(opened(Endpoint(hub, topic)))
+            return list(await asyncio.gather(ask(), ask("--json")))
+
+    text, as_json = asyncio.run(main())
+    rows = [line.split() for line in text.splitlines()]
+    assert rows[0] == ["TOPIC", "EPOCH", "FIRST", "LAST", "EVENTS", "READERS"]
+    assert [row[-1] for row in rows[2:3]] == ["2"]
+    assert rows[4] == ["PROCESS", "STREAMS", "LIVE", "BEHIND"]
+    assert [row[1] for row in rows[5:6]] == ["2"]
+    assert rows[6] == []
+    (process,) = json.loads(as_json)["processes"]
+    assert process["subscribers"] == {"orders:1": 2, "a long name": 0}
+    assert process["stats"]["subscribers"] == 2

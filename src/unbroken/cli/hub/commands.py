@@ -12,10 +12,11 @@ import typer
 from unbroken.cli.diagnosis.output import Exit, count, print_json, say
 from unbroken.cli.hub.opening import KEEP_ALL, opened_hub, opened_log
 from unbroken.cli.hub.output import columns, ending_well, shown, write
+from unbroken.cli.hub.readers import as_plain, ask, lines
 from unbroken.cli.hub.tailing import Tail
 from unbroken.cli.hub.topics import TopicStats, near, stats_of, topics_of
 from unbroken.errors import ConfigurationError
-from unbroken.hub import Position
+from unbroken.hub import ClusterStats, Position
 from unbroken.logs import Retention
 
 __all__ = ["hub"]
@@ -36,6 +37,8 @@ Topic = Annotated[str, typer.Argument(show_default=False, help="The topic's name
 
 MAX_BYTES = 1024 * 1024
 """Of an event, as a hub has it by default."""
+MAX_ASKED = 1000
+"""Topics that are named in the question for their readers; of more, those that are read most are told."""
 BACKLOG = 10
 """Events before the end, with which `tail` begins, as tail(1) does."""
 
@@ -134,15 +137,21 @@ def stats(
         typer.Argument(show_default=False, metavar="[TOPIC]...", help="Topics; all, if none is given."),
     ] = None,
     internal: Annotated[bool, typer.Option("--all", help="The hub's own topics too, `$…`.")] = False,
+    readers: Annotated[
+        bool, typer.Option("--readers", help="Ask the processes that serve who reads what; it takes --timeout.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds in which they may answer.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what stands in each topic. Exit code 1: one of them is not there; 2: the log cannot be read."""
     with ending_well("stats"):
         found, missing = asyncio.run(_stats(url, topics or [], internal))
+        asked = asyncio.run(ask(url, [each.topic for each in found][:MAX_ASKED], timeout)) if readers else None
         if as_json:
-            print_json({"topics": [asdict(each) for each in found], "missing": missing})
+            more = {} if asked is None else {"processes": as_plain(asked)}
+            print_json({"topics": [asdict(each) for each in found], "missing": missing, **more})
         else:
-            _print_stats(found)
+            _print_stats(found, asked)
     raise typer.Exit(Exit.FOUND if missing else Exit.CLEAN)
 
 
@@ -155,26 +164,28 @@ async def _stats(url: str, topics: Sequence[str], internal: bool) -> tuple[list[
         return await stats_of(log, [topic for topic in known if not topics or topic in topics]), missing
 
 
-def _print_stats(found: Sequence[TopicStats]) -> None:
+def _print_stats(found: Sequence[TopicStats], asked: ClusterStats | None) -> None:
+    more = [] if asked is None else ["READERS"]
     if found:
-        rows = [("TOPIC", "EPOCH", "FIRST", "LAST", "EVENTS", "")]
-        rows += [
-            (shown(each.topic), each.epoch, _first(each), str(each.last_seq), str(each.events), _closed(each))
-            for each in found
-        ]
-        for line in columns(rows, right=(2, 3, 4)):
+        rows = [["TOPIC", "EPOCH", "FIRST", "LAST", "EVENTS", *more, ""]]
+        rows += [[*_figures(each), *_readers(each, asked), "closed" if each.closed else ""] for each in found]
+        for line in columns(rows, right=range(2, 5 + len(more))):
+            write(line)
+    if asked is not None:
+        for line in ("", *lines(asked), ""):
             write(line)
     closed = sum(each.closed for each in found)
     events = sum(each.events for each in found)
     write(f"{count(len(found), 'topic')}, {closed:,} closed, {count(events, 'event')}.")
 
 
-def _first(each: TopicStats) -> str:
-    return str(each.first_seq) if each.events else "-"
+def _figures(each: TopicStats) -> Sequence[str]:
+    first = str(each.first_seq) if each.events else "-"
+    return (shown(each.topic), each.epoch, first, str(each.last_seq), str(each.events))
 
 
-def _closed(each: TopicStats) -> str:
-    return "closed" if each.closed else ""
+def _readers(each: TopicStats, asked: ClusterStats | None) -> Sequence[str]:
+    return () if asked is None else (str(asked.topics.get(each.topic, 0)),)
 
 
 @hub.command()
