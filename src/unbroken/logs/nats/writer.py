@@ -1,0 +1,264 @@
+"""Appends to one topic, one group after the other: so that a process never races with itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from unbroken.errors import ConfigurationError, LogError, LogUnavailable
+from unbroken.logs.contract import Appended, Entry
+from unbroken.logs.nats.heads import Heads, Known
+from unbroken.logs.nats.jetstream import Conflict, Refused, StreamMissing, Write
+from unbroken.logs.nats.link import Link
+from unbroken.logs.nats.place import Place
+from unbroken.logs.nats.plan import OVERHEAD_BYTES, Job, Plan
+from unbroken.logs.nats.reading import Behind, Reader
+from unbroken.logs.nats.record import Record, Use, digest_of
+from unbroken.logs.nats.subjects import Subjects
+
+__all__ = ["Desk", "Writer"]
+
+T = TypeVar("T")
+
+GROUP = 256
+"""Appends of one record at most."""
+
+GROUP_BYTES = 1024 * 1024
+"""Payload of one record, about."""
+
+MAX_ENTRY_LINE = 64
+"""Bytes that an entry takes in its record besides its payload, at most."""
+
+RETRY_DELAY = 0.004
+"""Seconds, at random up to so many, after another process was faster; they grow with each time."""
+
+LEADER_INTERVAL = 0.05
+"""Seconds until a stream is asked for again that has no leader now."""
+
+ATTEMPT = 0.4
+"""The part of `timeout` after which a write without an answer is looked for, and made again if it is not there."""
+
+
+class Desk:
+    """What all writers of a log share: how a record is stored, surely once."""
+
+    def __init__(self, place: Place, link: Link, heads: Heads, reader: Reader, subjects: Subjects) -> None:
+        self.place = place
+        self.link = link
+        self.heads = heads
+        self.reader = reader
+        self.subjects = subjects
+
+    async def store(self, topic: str, known: Known, record: Record, writes: Sequence[Write]) -> Known | None:
+        """Store a record behind a head, with what belongs to it; None if it is not the head any more.
+
+        Without an answer the same is sent again: it is stored once at most, since it has one place to follow on.
+
+        Raises:
+            Refused: the server does not take it.
+            LogUnavailable: as long as the deadline let us, it could not be said whether it was stored.
+        """
+        sent = False
+        while True:
+            try:
+                async with asyncio.timeout(self.place.timeout * ATTEMPT):
+                    if sent and not await self._is_head(topic, known):
+                        return await self._made(topic, known, record)
+                    stored = await (await self.link.jetstream()).store(writes)
+                return self._note(topic, replace(record, place=stored))
+            except Conflict:
+                if not sent:
+                    return None
+            except StreamMissing:
+                if await self.link.repair():
+                    return None
+                await asyncio.sleep(LEADER_INTERVAL)
+            except Refused:
+                raise
+            except (LogUnavailable, TimeoutError):
+                self.link.doubt()
+                await asyncio.sleep(0)  # or others would never have their turn, if it failed at once each time
+            sent = True
+
+    async def _is_head(self, topic: str, known: Known) -> bool:
+        """Say whether it is the head still. Not by its place: a stream that went back to a copy fills places anew."""
+        found = (await self.reader.known(topic)).record
+        return (found and found.id) == (known.record and known.record.id)
+
+    async def _made(self, topic: str, known: Known, record: Record) -> Known | None:
+        """Return what is known if our record is the one that followed on the head."""
+        jetstream = await self.link.jetstream()
+        stored = await jetstream.next(self.subjects.topic(topic), known.place + 1)
+        found = None if stored is None else Record.decode(stored.data, stored.place)
+        return None if found is None or found.id != record.id else self._note(topic, replace(record, place=found.place))
+
+    def _note(self, topic: str, record: Record) -> Known:
+        known = Known.of(record)
+        self.heads.take(topic, known)
+        return known
+
+
+class Writer:
+    """The queue of one topic. Its task lives as long as there is something in it, and belongs to the log."""
+
+    def __init__(self, topic: str, desk: Desk) -> None:
+        self._topic = topic
+        self._desk = desk
+        # No bound of its own: whatever waits here is a caller that waits.
+        self._queue: deque[Job | _Work[Any]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def submit(self, job: Job) -> None:
+        """Have an append made."""
+        largest = self._desk.link.max_payload - OVERHEAD_BYTES
+        if len(job.drafts) * MAX_ENTRY_LINE > largest:
+            raise ConfigurationError(
+                f"a batch of {len(job.drafts)} events for topic {self._topic!r} is too long for NATS: give at most "
+                f"{largest // MAX_ENTRY_LINE} at once"
+            )
+        self._queue.append(job)
+
+    def work(self, do: Callable[[], Awaitable[T]]) -> asyncio.Future[T]:
+        """Have something else done while nothing is appended by this process."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Work(do, future))
+        return future
+
+    def fail(self, error: LogUnavailable) -> None:
+        """Refuse all that waits."""
+        while self._queue:
+            _fail(self._queue.popleft().future, error)
+
+    async def run(self) -> None:
+        """Do all that waits."""
+        while self._queue:
+            if isinstance(work := self._queue[0], _Work):
+                self._queue.popleft()
+                await work.run(self._desk.place.timeout)
+            elif jobs := self._take():
+                await self._try(jobs)
+
+    def _take(self) -> list[Job]:
+        """Take what goes into one record."""
+        jobs, size = list[Job](), 0
+        largest = (self._desk.link.max_payload - OVERHEAD_BYTES) // MAX_ENTRY_LINE
+        entries = 0
+        while self._queue and isinstance(job := self._queue[0], Job) and len(jobs) < GROUP:
+            size, entries = size + job.size, entries + len(job.drafts)
+            if jobs and (size > GROUP_BYTES or entries > largest):
+                break
+            self._queue.popleft()
+            if not job.future.done():  # given up before its turn
+                jobs.append(job)
+        return jobs
+
+    async def _try(self, jobs: list[Job]) -> None:
+        try:
+            async with asyncio.timeout_at(max(job.deadline for job in jobs)):
+                await self._append(jobs)
+        except TimeoutError:
+            _fail_all(jobs, self._desk.place.unavailable(f"{self._desk.link.explain()}; it may be appended, or not"))
+        except (LogError, ConfigurationError) as error:
+            _fail_all(jobs, error)
+        except asyncio.CancelledError:
+            _fail_all(jobs, self._desk.place.unavailable("the log was stopped; it may be appended, or not"))
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever it is, those who wait are told
+            _fail_all(jobs, self._desk.place.unavailable(f"{error or type(error).__name__}"))
+
+    async def _append(self, jobs: list[Job]) -> None:
+        known, tries = self._desk.heads.get(self._topic), 0
+        while True:
+            fresh = known is None
+            if known is None:
+                known = await self._desk.reader.known(self._topic)
+            plan = await self._planned(known, jobs)
+            if plan.changes:
+                if (written := await self._write(plan)) is not None:
+                    await self._answer(plan, written)
+                    return
+                tries += 1
+                await asyncio.sleep(random.uniform(0, RETRY_DELAY * tries))  # noqa: S311 - no secret
+            elif fresh:
+                await self._answer(plan, known)
+                return
+            known = None
+
+    async def _planned(self, known: Known, jobs: Iterable[Job]) -> Plan:
+        plan = Plan(self._topic, known, time.time(), await self._look_up(known, jobs))
+        for job in jobs:
+            plan.add(job)
+        plan.finish()
+        return plan
+
+    async def _look_up(self, known: Known, jobs: Iterable[Job]) -> dict[str, Use]:
+        """Look up the keys that the head does not have; after it, so that what is not found was not used up to it."""
+        if known.state is None or known.state.stored_keys_since is None:
+            return {}
+        digests = {digest_of(job.key) for job in jobs if job.key is not None}
+        uses = await asyncio.gather(*map(self._used, digests - {use.digest for use in known.state.keys}))
+        return {use.digest: use for use in uses if use is not None}
+
+    async def _used(self, digest: str) -> Use | None:
+        jetstream = await self._desk.link.jetstream()
+        stored = await jetstream.last(self._desk.subjects.key(self._topic, digest))
+        return None if stored is None else Use.decode(stored.data)
+
+    async def _write(self, plan: Plan) -> Known | None:
+        record, parts = plan.record(self._desk.link.max_payload)
+        writes = plan.writes(self._desk.subjects, record, parts)
+        return await self._desk.store(self._topic, plan.known, record, writes)
+
+    async def _answer(self, plan: Plan, known: Known) -> None:
+        for job, result in plan.results:
+            job.answer(result)
+        for job, use in plan.duplicates:
+            entries = await self._retained(known, use)
+            job.answer(Appended(use.epoch, entries, use.position, duplicate=True))
+
+    async def _retained(self, known: Known, use: Use) -> tuple[Entry, ...]:
+        while True:
+            try:
+                return await self._desk.reader.between(self._topic, known, use.first - 1, use.seq)
+            except Behind:
+                known = await self._desk.reader.known(self._topic)
+
+
+class _Work(Generic[T]):
+    """Something that is done between appends."""
+
+    def __init__(self, do: Callable[[], Awaitable[T]], future: asyncio.Future[T]) -> None:
+        self._do = do
+        self.future = future
+
+    async def run(self, timeout: float) -> None:
+        if self.future.done():
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                result = await self._do()
+        except asyncio.CancelledError:
+            _fail(self.future, LogUnavailable("the log was stopped"))
+            raise
+        except Exception as error:  # noqa: BLE001 # who waits is told
+            _fail(self.future, error)
+        else:
+            if not self.future.done():
+                self.future.set_result(result)
+
+
+def _fail_all(jobs: Iterable[Job], error: Exception) -> None:
+    for job in jobs:
+        _fail(job.future, error)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
