@@ -94,7 +94,9 @@ class Engine(ABC):
 
     def freeze(self) -> None:
         """Stop it in its place: connections stay open, and nothing answers."""
+        assert self.process is not None
         self._signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # with many threads it takes a moment until the last has stopped
 
     def thaw(self) -> None:
         """Let a frozen one go on."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .operated import ENGINES
+from .operated import ENGINES, FAILING_OVER
 from .plan import Plan
 from .test_handover import played
 
@@ -40,7 +40,7 @@ def named(plan: Plan) -> str:
     return f"{plan.engine} {plan.seed}"
 
 
-@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize("engine", ENGINES)
 def test_every_event_comes_once_and_in_order_or_a_gap_is_told_that_is_true(engine: str, tmp_path: Path) -> None:
     """No hole, duplicate, fork, untrue or repeated gap, lost or doubled publication; and all come to the end."""
     report = played(replace(SLICE, engine=engine), tmp_path)
@@ -68,6 +68,19 @@ def test_the_same_for_long(plan: Plan, tmp_path: Path) -> None:
     report = played(plan, tmp_path)
     assert report.all_problems() == []
     assert report.verdict.gaps.total() > 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", FAILING_OVER)
+def test_what_a_failover_loses_is_told(engine: str, tmp_path: Path) -> None:
+    """A replica that lacks what was acknowledged takes over, again and again: forks and rollbacks, and no other gap."""
+    blows = (("kill", 1), ("failover", 3))
+    plan = replace(SLICE, seed=40, seconds=60, engine=engine, blows=blows, chaos=3.0, kept=100_000)
+    report = played(plan, tmp_path)
+    assert report.all_problems() == []
+    assert report.blows["failover"] > 3
+    assert report.verdict.gaps["rollback"] + report.verdict.gaps["fork"] > 0
+    assert set(report.verdict.gaps) <= {"rollback", "fork", "overflow"}
 
 
 @pytest.mark.soak
