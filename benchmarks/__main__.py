@@ -14,6 +14,10 @@ from typing import Any
 
 from benchmarks import explain
 from benchmarks.client import CLIENT_CORE
+from benchmarks.engines import layers as engine_layers
+from benchmarks.engines import run as engines
+from benchmarks.engines.report import report as engines_report
+from benchmarks.engines.scenarios import SCENARIOS as ENGINE_SCENARIOS
 from benchmarks.fanout import peers as fanout_peers
 from benchmarks.fanout import run as fanout
 from benchmarks.fanout.report import report as fanout_report
@@ -30,10 +34,12 @@ _PARTS = {
     "idle": ["idle"],
     "explain": [],
     "fanout": [],
+    "engines": [],
 }
 _FULL = Size(events=200_000, streams=2000, requests=20_000)
 _QUICK = Size(events=20_000, streams=500, requests=2_000)
-_ALL_PEERS = PEERS | fanout_peers.PEERS
+_LAYERS = {name: kind for layers in engine_layers.LAYERS.values() for name, kind in layers.items()}
+_ALL_PEERS = PEERS | fanout_peers.PEERS | _LAYERS
 
 Results = dict[str, dict[str, list[Figure]]]
 
@@ -44,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pin(CLIENT_CORE)
     figures: dict[str, Any] = {}
-    for part in (_responses, _fan_out, _explain):
+    for part in (_responses, _fan_out, _engines, _explain):
         part(options, figures)
     if options.json:
         print(json.dumps(figures, indent=2))
@@ -70,7 +76,8 @@ def _fan_out(options: argparse.Namespace, figures: dict[str, Any]) -> None:
     size = fanout.QUICK if options.quick else fanout.FULL
     size = fanout.resized(size, options.subscribers, options.seconds)
     _allow_files(fanout.files(size))
-    scenarios = options.scenarios or (fanout.QUICK_SCENARIOS if options.quick else list(SCENARIOS))
+    asked = options.scenarios or (fanout.QUICK_SCENARIOS if options.quick else SCENARIOS)
+    scenarios = [name for name in asked if name in SCENARIOS]
     results = fanout.run(peers, scenarios, options.reps or (1 if options.quick else 3), size, _say)
     _say("")
     figures["fanout"] = asdict(results)
@@ -78,6 +85,28 @@ def _fan_out(options: argparse.Namespace, figures: dict[str, Any]) -> None:
         Path(options.save).write_text(results.to_json())
     if not options.json:
         print(fanout_report(results))
+
+
+def _engines(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    layers = [layer for layer in options.peers or _LAYERS if layer in _LAYERS]
+    if options.only not in (None, "engines") or not layers:
+        return
+    size = engines.QUICK if options.quick else engines.FULL
+    size = engines.resized(size, options.subscribers, options.seconds, options.events)
+    plan = engines.Plan(
+        engines=options.engines or list(engine_layers.LAYERS),
+        layers=layers,
+        scenarios=[name for name in options.scenarios or ENGINE_SCENARIOS if name in ENGINE_SCENARIOS],
+        reps=options.reps or (1 if options.quick else 3),
+        size=size,
+    )
+    results = engines.run(plan, _say)
+    _say("")
+    figures["engines"] = asdict(results)
+    if options.save and options.only == "engines":
+        Path(options.save).write_text(results.to_json())
+    if not options.json:
+        print(engines_report(results))
 
 
 def _explain(options: argparse.Namespace, _: dict[str, Any]) -> None:
@@ -88,17 +117,22 @@ def _explain(options: argparse.Namespace, _: dict[str, Any]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description="SSE responses side by side; gates nothing.")
     parser.add_argument("--quick", action="store_true", help="much less of everything, once")
-    parser.add_argument("--reps", type=int, metavar="N", help="repetitions, interleaved (5, fanout 3; with --quick 1)")
+    parser.add_argument(
+        "--reps", type=int, metavar="N", help="repetitions, in turns (5, the last two parts 3; --quick 1)"
+    )
     parser.add_argument("--only", choices=_PARTS, help="one part instead of all")
     parser.add_argument("--peers", nargs="+", choices=_ALL_PEERS, metavar="NAME", help=f"of: {'; '.join(_ALL_PEERS)}")
-    parser.add_argument("--events", type=int, metavar="N", help="events of one stream")
+    parser.add_argument("--events", type=int, metavar="N", help="events of one stream, or to all subscribers")
     parser.add_argument("--streams", type=int, metavar="N", help="idle streams")
     parser.add_argument("--requests", type=int, metavar="N", help="requests for something else than a stream")
     parser.add_argument("--megabytes", type=int, metavar="N", help="size of the log that `explain` reads (1000)")
-    parser.add_argument("--subscribers", type=int, nargs="+", metavar="N", help="of the fan-out, in all its scenarios")
-    parser.add_argument("--seconds", type=float, metavar="S", help="at the most for each phase of the fan-out")
-    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, help="of the fan-out")
-    parser.add_argument("--save", metavar="FILE", help="the figures of the fan-out, for benchmarks.fanout.page")
+    parser.add_argument(
+        "--subscribers", type=int, nargs="+", metavar="N", help="of the fan-out; the last for the engines"
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="for a phase of the fan-out or the engines")
+    parser.add_argument("--scenarios", nargs="+", choices=[*SCENARIOS, *ENGINE_SCENARIOS], help="of those two parts")
+    parser.add_argument("--engines", nargs="+", choices=engine_layers.LAYERS, help="some instead of all")
+    parser.add_argument("--save", metavar="FILE", help="the figures of the fan-out, or of --only engines")
     parser.add_argument("--json", action="store_true", help="every single figure, as JSON")
     return parser
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +13,7 @@ from platform import python_version, release, system
 
 from benchmarks.fanout.tools import nginx, node, packages_of_node, words
 
-__all__ = ["machine"]
+__all__ = ["machine", "machine_and"]
 
 _PACKAGES = (
     "uvicorn", "httptools", "uvloop", "starlette", "fastapi", "sse-starlette", "litestar", "aiohttp", "aiohttp-sse",
@@ -23,13 +23,21 @@ _PACKAGES = (
 def machine(peers: Collection[str]) -> str:
     """Describe a run of these peers in one line."""
     parts = [
+        machine_and(_PACKAGES),
+        *(_node() if "better-sse" in peers else ()),
+        *(_nginx() if "nchan" in peers else ()),
+    ]
+    return ", ".join(parts)
+
+
+def machine_and(packages: Iterable[str]) -> str:
+    """Describe the machine and the versions of these packages."""
+    parts = [
         f"{datetime.now(UTC):%Y-%m-%d}",
         f"{os.cpu_count()} cores ({_processor()})",
         f"{system()} {release()}",
         f"CPython {python_version()}",
-        *map(_package, _PACKAGES),
-        *(_node() if "better-sse" in peers else ()),
-        *(_nginx() if "nchan" in peers else ()),
+        *map(_package, packages),
     ]
     return ", ".join(parts)
 
