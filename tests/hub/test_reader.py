@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 
 import pytest
 
-from tests.hub.support import OddLog, run
+from tests.hub.support import OddLog, run, turns
 from unbroken.errors import LogUnavailable
 from unbroken.hub.counters import Counters
 from unbroken.hub.event import Event
@@ -102,6 +103,54 @@ def test_several_topics_are_read_in_turns() -> None:
         rest = first + data(await all_of(reader))
         assert [text for text in rest if text[0] not in "bc"] == texts(0, 2000)
         assert [text for text in rest if text[0] == "b"] == ["b0", "b1"]
+
+    run(main())
+
+
+def test_readers_who_come_back_together_share_the_pages() -> None:
+    """A hundred of them cost the log as many pages as one; each gets everything, and one that leaves harms nobody."""
+
+    async def main() -> None:
+        stand = Stand()
+        first = await stand.reader("t")
+        begin = first.vector
+        await stand.log.add("t", *texts(0, 3 * PAGE_EVENTS))
+        await stand.log.keep_newest("t", 3 * PAGE_EVENTS)
+        await stand.log.add("t", *texts(3 * PAGE_EVENTS, 8 * PAGE_EVENTS))
+        readers = [first, *[await stand.reader("t") for _ in range(99)]]
+        for reader in readers:
+            reader.move(0, begin[0])
+        leaving = await stand.reader("t")
+        leaving.move(0, begin[0])
+        stand.log.calls.clear()
+        stand.log.gate = asyncio.Event()
+        left = asyncio.create_task(leaving.read())
+        reading = [asyncio.create_task(all_of(reader)) for reader in readers]
+        await turns()
+        left.cancel()
+        stand.log.gate.set()
+        everything = await asyncio.gather(*reading)
+        assert all(data(items) == texts(0, 8 * PAGE_EVENTS) for items in everything)
+        assert stand.log.calls["read"] <= 8
+
+    run(main())
+
+
+def test_an_error_reaches_all_who_share_a_page() -> None:
+    """And the next try is a new one."""
+
+    async def main() -> None:
+        stand = Stand()
+        readers = [await stand.reader("t") for _ in range(3)]
+        begin = readers[0].vector[0]
+        await stand.log.add("t", *texts(0, 1000))
+        for reader in readers:
+            reader.move(0, begin)
+        stand.log.away = True
+        results = await asyncio.gather(*(reader.read() for reader in readers), return_exceptions=True)
+        assert [type(result) for result in results] == [LogUnavailable] * 3
+        stand.log.away = False
+        assert [len(await reader.read()) for reader in readers] == [PAGE_EVENTS] * 3
 
     run(main())
 

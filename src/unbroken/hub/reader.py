@@ -147,7 +147,7 @@ class Reader:
 
     async def _read_log(self, at: int) -> Sequence[Item]:
         topic, position = self.topics[at], self.vector[at]
-        page = await self._log.read(topic.name, position.seq, PAGE_EVENTS)
+        page, events = await topic.page(position.seq, PAGE_EVENTS)
         gap = find_gap(topic.name, position, page)
         if gap is not None:
             if gap.reason is not GapReason.TRIMMED:
@@ -156,7 +156,7 @@ class Reader:
         if page.entries:
             self.move(at, _last(page))
             self._counters.replayed += len(page.entries)
-            return [Event.of(topic.name, page.head.epoch, entry) for entry in page.entries]
+            return events
         # The log has nothing more: then it is the topic's mirror that is behind, or beside it.
         await topic.refresh()
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Protocol
 
 from unbroken.errors import LogUnavailable
@@ -45,8 +46,8 @@ class Topic:
     each finds its own gap; so there is one place where gaps are found.
     """
 
-    __slots__ = ("_counters", "_doubtful", "_filling", "_log", "_reach", "_ring", "_ring_bytes", "closed", "followers",
-                 "name", "position", "users")  # fmt: skip
+    __slots__ = ("_counters", "_doubtful", "_filling", "_log", "_reach", "_reading", "_ring", "_ring_bytes", "closed",
+                 "followers", "name", "position", "users")  # fmt: skip
 
     def __init__(self, name: str, log: Log, counters: Counters, reach: Reach) -> None:
         self.name = name
@@ -61,6 +62,7 @@ class Topic:
         self._ring_bytes = 0
         self._doubtful = False
         self._filling: asyncio.Task[None] | None = None
+        self._reading: dict[tuple[int, int], asyncio.Task[tuple[Page, Sequence[Event]]]] = {}
 
     async def open(self) -> None:
         """Begin to follow the log.
@@ -128,7 +130,37 @@ class Topic:
             return None
         return ring[at : at + limit]
 
+    async def page(self, after: int, limit: int) -> tuple[Page, Sequence[Event]]:
+        """Return a page of the log, and its events; those who ask for the same one meanwhile share it.
+
+        A thousand readers who come back at once, or fell behind together, so cost the log one page. Nothing is kept:
+        whoever asks a moment later is answered by the log as it is then.
+
+        It comes to its end by the log's own deadline, whoever waits for it: to cancel it would cancel those.
+
+        Raises:
+            LogUnavailable: the log cannot be read now.
+        """
+        asked = (after, limit)
+        task = self._reading.get(asked)
+        if task is None:
+            # In a context of its own: the first of those who share it may leave.
+            task = asyncio.get_running_loop().create_task(self._page(*asked), name="unbroken topic", context=Context())
+            if not task.done():
+                self._reading[asked] = task
+                task.add_done_callback(lambda done: self._note_read(asked, done))
+        return await asyncio.shield(task)
+
     # How it stays true.
+
+    async def _page(self, after: int, limit: int) -> tuple[Page, Sequence[Event]]:
+        page = await self._log.read(self.name, after, limit)
+        return page, [Event.of(self.name, page.head.epoch, entry) for entry in page.entries]
+
+    def _note_read(self, asked: tuple[int, int], task: asyncio.Task[tuple[Page, Sequence[Event]]]) -> None:
+        del self._reading[asked]
+        if not task.cancelled():
+            task.exception()  # those who waited may all have left
 
     def _take(self, epoch: str, entries: Sequence[Entry]) -> None:
         """Append what follows, and tell of it."""

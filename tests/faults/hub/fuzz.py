@@ -232,7 +232,9 @@ class _Fuzz:
     async def _kill(self) -> None:
         server = self.rng.choice(self.servers)
         if self.plan.workers > 1:
-            os.kill(self.rng.choice(_workers(server)), signal.SIGKILL)  # its parent starts another
+            while not (workers := _workers(server)):  # on a busy machine all may be being started anew
+                await asyncio.sleep(0.05)
+            os.kill(self.rng.choice(workers), signal.SIGKILL)  # its parent starts another
             return
         self.servers.remove(server)
         server.process.kill()
