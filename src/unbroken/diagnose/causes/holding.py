@@ -232,7 +232,8 @@ WORKERS_WITHOUT_SHARED_LOG: Final = Cause(
     ),
     fix=(
         'On one machine a `Hub("sqlite:///events.db")` is enough: `await hub.publish(topic, …)` in any worker '
-        "reaches the streams of `hub.response(request, topic, …)` in all of them. By hand: keep events where all "
+        "reaches the streams of `hub.response(request, topic, …)` in all of them; on several machines it is "
+        '`Hub("redis://…")`, `postgresql://` or `nats://`. By hand: keep events where all '
         "workers read, a table, Redis streams or a broker, and have each stream read from there, after the id that it "
         "has, as below. `ServerSentEvent(id=…)` carries the position."
     ),
