@@ -71,6 +71,16 @@ def test_the_same_for_long(plan: Plan, tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize(
+    ("mutation", "blows", "kind"), [("links", (("engine restore", 1),), "fork"), ("feed", (), "hole")]
+)
+def test_what_is_broken_is_found(mutation: str, blows: tuple[tuple[str, int], ...], kind: str, tmp_path: Path) -> None:
+    """With the check of links turned off there are forks, with an event dropped holes: by what witnesses wrote down."""
+    plan = replace(SLICE, engine="valkey", seconds=8, mutation=mutation, blows=blows, chaos=0.2, pause=0.01)
+    assert played(plan, tmp_path).verdict.count(kind) > 0
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("engine", FAILING_OVER)
 def test_what_a_failover_loses_is_told(engine: str, tmp_path: Path) -> None:
     """A replica that lacks what was acknowledged takes over, again and again: forks and rollbacks, and no other gap."""
