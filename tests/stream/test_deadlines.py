@@ -280,6 +280,8 @@ def test_an_error_right_at_the_grace_s_end_is_a_real_one() -> None:
     """Headers that were about to leave alone do not hide it."""
 
     async def late() -> AsyncIterator[str]:
+        # A long turn of the loop, the very next, after which both are due.
+        asyncio.get_running_loop().call_soon(time.sleep, 0.3)
         await asyncio.sleep(0.2)
         raise HTTPException(404)
         yield ""
@@ -287,8 +289,6 @@ def test_an_error_right_at_the_grace_s_end_is_a_real_one() -> None:
     async def main() -> bool:
         app = Recorded(late(), start_grace=0.2)
         async with open_stream(app, raise_app_errors=False, wait_for_start=False) as stream:
-            # A long turn of the loop, after which both are due.
-            asyncio.get_running_loop().call_later(0.1, time.sleep, 0.3)
             await stream.wait_closed(10)
             assert isinstance(stream.error, HTTPException)
             return stream.has_started
