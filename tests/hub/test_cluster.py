@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ def test_all_processes_are_counted(tmp_path: Path) -> None:
                 for topic in topics:
                     await held.enter_async_context(opened(Endpoint(hub, topic)))
                 await until(lambda hub=hub, topics=topics: hub.stats().live == len(topics))  # type: ignore[misc]
+                await until(engine_of(hub).cluster.follows)
             found = await hubs[0].stats(cluster=True, processes=3, timeout=10.0)
             assert sorted(process.stats.subscribers for process in found.processes) == [1, 2, 3]
             assert len({process.process for process in found.processes}) == 3
@@ -54,6 +56,8 @@ def test_who_has_gone_is_not_counted(tmp_path: Path) -> None:
         async with three_hubs(tmp_path) as hubs:
             async with opened(Endpoint(hubs[1], "t")), opened(Endpoint(hubs[0], "t")):
                 await until(lambda: hubs[0].stats().live == hubs[1].stats().live == 1)
+                for hub in hubs[:2]:
+                    await until(engine_of(hub).cluster.follows)
                 assert (await hubs[0].stats(cluster=True, processes=2, timeout=10.0)).subscribers == 2
             await hubs[1].close()
             found = await hubs[0].stats(cluster=True, timeout=0.5)
@@ -114,6 +118,42 @@ def test_an_answer_of_another_version_is_read() -> None:
     run(main())
 
 
+def test_what_was_asked_long_ago_is_not_answered() -> None:
+    """After an outage all the questions come that were missed: nobody waits for those."""
+
+    async def main() -> None:
+        log = OddLog(shared=True)
+        async with Hub(log) as hub, opened(stepped(Endpoint(hub, "t"))):
+            await until(lambda: hub.stats().live == 1)
+            past = {"ask": "00" * 8, "topics": [], "until": time.time() - 60}
+            await log.inner.append(CLUSTER, [Draft(json.dumps(past).encode())] * 500)
+            await hub.stats(cluster=True, processes=1, timeout=5.0)
+            assert (await log.inner.head(CLUSTER)).seq == 502
+
+    run(main())
+
+
+def test_a_log_that_hangs_holds_nobody_up() -> None:
+    """The time is that of the whole question."""
+
+    async def main() -> None:
+        log = OddLog(shared=True)
+        async with Hub(log) as hub:
+            await hub.open()
+            never = asyncio.Event()
+
+            async def hang(method: str, topic: str) -> None:
+                await never.wait()
+
+            log.before = hang
+            with pytest.raises(LogUnavailable, match=r"could not be asked within 1\.0 s"):
+                await hub.stats(cluster=True, timeout=1.0)
+            assert asyncio.get_running_loop().time() <= 1.1
+            log.before = None
+
+    run(main())
+
+
 def test_a_log_that_is_away_cannot_ask() -> None:
     """The caller hears of it; and a process that cannot answer goes on."""
 
@@ -145,7 +185,10 @@ def test_who_only_asks_is_not_counted(tmp_path: Path) -> None:
     async def main() -> None:
         async with three_hubs(tmp_path) as hubs, opened(Endpoint(hubs[0], "t")):
             await until(lambda: hubs[0].stats().live == 1)
-            found = await asyncio.gather(*(hub.stats(cluster=True, timeout=0.5) for hub in hubs))
-            assert [len(each.processes) for each in found] == [1, 1, 1]
+            await until(engine_of(hubs[0]).cluster.follows)
+            for hub in hubs:
+                (process,) = (await hub.stats(cluster=True, processes=1, timeout=10.0)).processes
+                assert process.stats.subscribers == 1
+            assert [engine_of(hub).cluster.follows() for hub in hubs] == [True, False, False]
 
     asyncio.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 
 import pytest
 from starlette.applications import Starlette
@@ -216,3 +217,67 @@ def test_a_position_is_where_the_topics_stand() -> None:
                 await hub.position()
 
     run(main())
+
+
+def test_who_publishes_while_it_closes_waits_for_that() -> None:
+    """And opens it anew, then: never the log that is being stopped."""
+
+    async def main() -> None:
+        log = OddLog()
+        hub = Hub(log)
+        await hub.publish("t", 1)
+        log.away = True
+        hub.publish_soon("t", "waits")
+        closing = asyncio.create_task(hub.close())
+        await asyncio.sleep(1.0)
+        publishing = asyncio.create_task(hub.publish("t", 2))
+        await asyncio.sleep(0.5)
+        log.away = False
+        await closing
+        assert (await publishing).seq >= 2
+        assert (await hub.publish("t", 3)).seq >= 3
+        assert (log.calls["start"], log.calls["stop"]) == (2, 1)
+        await hub.close()
+
+    run(main())
+
+
+def test_closing_goes_on_when_its_caller_is_cancelled() -> None:
+    """And whoever closes again waits for it; nothing is left running."""
+
+    async def main() -> None:
+        log = OddLog()
+        hub = Hub(log)
+        await hub.publish("t", 1)
+        log.away = True
+        hub.publish_soon("t", "waits")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await hub.close()
+        await hub.close()
+        assert (log.calls["stop"], hub.stats().unpublished) == (1, 1)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert [task.get_name() for task in others if "unbroken" in task.get_name()] == []
+
+    run(main())
+
+
+def test_a_log_begins_in_a_context_of_its_own() -> None:
+    """Or its tasks would keep what the first request had there."""
+    seen = list[str]()
+    user = ContextVar("user", default="nobody")
+
+    async def main() -> None:
+        log = OddLog()
+
+        async def look(method: str, topic: str) -> None:
+            if method == "start":
+                seen.append(user.get())
+
+        log.before = look
+        user.set("ann")
+        async with Hub(log):
+            pass
+
+    run(main())
+    assert seen == ["nobody"]

@@ -129,6 +129,23 @@ def test_code_without_a_loop_publishes_too() -> None:
     asyncio.run(hub.close())
 
 
+def test_a_transaction_on_the_loop_would_wait_for_itself() -> None:
+    """Whoever holds the topic may be a task of the loop that waits: it is refused there, as without one."""
+
+    async def main() -> None:
+        async with Hub("memory://") as hub:
+            with pytest.raises(ConfigurationError, match="would block this event loop"):
+                hub.publish_sync("t", "x", within=object())
+            with pytest.raises(ConfigurationError, match="needs a log in the database of that connection"):
+                await hub.publish("t", "x", within=object())
+            with pytest.raises(ConfigurationError, match="give one of wait= and within="):
+                await hub.publish("t", "x", within=object(), wait=1.0)
+        with pytest.raises(ConfigurationError, match="this hub has a MemoryLog"):
+            await asyncio.to_thread(hub.publish_sync, "t", "x", within=object())
+
+    asyncio.run(main())
+
+
 def test_many_threads_begin_together() -> None:
     """Without a loop, all with the first event at once: one background serves them, and nothing is refused."""
     before = set(threading.enumerate())

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.hub.support import Endpoint, OddLog, engine_of, opened, run, stepped, until
+from unbroken.errors import LogUnavailable
 from unbroken.hub import Hub
 from unbroken.hub.reach import QUIET, Reach
 
@@ -58,6 +59,46 @@ def test_what_the_log_says_of_itself_counts() -> None:
             assert hub.stats().trouble is None
 
     run(main())
+
+
+def test_what_is_refused_and_what_is_done_count() -> None:
+    """Of a log that says nothing of itself: an append, a trim; one that does is believed, and nothing else."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log) as hub:
+            await hub.publish("t", 1)
+            log.away = True
+            with pytest.raises(LogUnavailable):
+                await hub.publish("t", 2)
+            assert hub.stats().trouble == "the log is away"
+            log.away = False
+            await until(lambda: hub.stats().trouble is None)  # the keeper's round
+            log.on_trouble("deaf")
+            await hub.publish("t", 3)
+            assert hub.stats().trouble == "deaf"
+            log.on_trouble(None)
+            assert hub.stats().trouble is None
+
+    run(main())
+
+
+def test_a_long_outage_is_said_however_soon_it_comes(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one that was said a moment ago."""
+    now = 1000.0
+    monkeypatch.setattr("unbroken.hub.reach.time.monotonic", lambda: now)
+    reach = Reach()
+    with caplog.at_level(logging.WARNING, "unbroken"):
+        reach.lose("a moment")
+        reach.regain()
+        for _ in range(60):
+            now += 1.0
+            reach.lose("an hour")
+    assert [record.message for record in caplog.records] == [
+        f"{LOST}a moment", "the log is within reach again", f"{LOST}an hour"
+    ]  # fmt: skip
 
 
 def test_a_log_that_comes_and_goes_does_not_fill_the_disk(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,14 @@ from unbroken.observe import logger
 __all__ = ["CLUSTER", "Cluster", "ClusterStats", "ProcessStats"]
 
 CLUSTER = f"{INTERNAL}cluster"
+
+ANSWER = b'{"to": '
+
+CLOCKS_DIFFER = 5.0
+"""Seconds by which the clocks of two machines may differ."""
+
+AT_ONCE = 8
+"""Questions that are answered at a time."""
 
 MAX_TOPICS = 1000
 """Topics of which a process says who reads them, where none are named: those with the most readers."""
@@ -66,6 +75,7 @@ class _Question:
     """What was asked, and who has answered."""
 
     expected: int | None
+    is_out: bool = False
     answers: dict[str, ProcessStats] = field(default_factory=dict)
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -96,8 +106,7 @@ class Cluster:
         self._asked: dict[str, _Question] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
-    @property
-    def is_following(self) -> bool:
+    def follows(self) -> bool:
         """Whether questions are answered, as far as there can be any."""
         return self._serves or not self._log.guarantees.shared
 
@@ -127,15 +136,19 @@ class Cluster:
         """
         if not self._log.guarantees.shared:
             return ClusterStats(processes=(self._answer(topics),))
-        await self._join()
         number, question = new_token(8), _Question(expected)
         self._asked[number] = question
+        until = time.time() + timeout
         try:
-            await self._append({"ask": number, "topics": list(topics)})
             async with asyncio.timeout(timeout):
+                await self._join()
+                await self._append({"ask": number, "topics": list(topics), "until": until})
+                question.is_out = True
                 await question.answered.wait()
         except TimeoutError:
-            pass  # that is how it ends where nobody says how many there are
+            # That is how it ends where nobody says how many there are.
+            if not question.is_out:
+                raise LogUnavailable(f"the processes could not be asked within {timeout} s") from None
         finally:
             del self._asked[number]
         return ClusterStats(processes=tuple(question.answers.values()))
@@ -143,10 +156,12 @@ class Cluster:
     def on_events(self, topic: Topic, events: Sequence[Event]) -> None:
         """Hear questions and answers."""
         for event in events:
+            # Not read where nobody has asked: each process gets the answers to all.
+            if not self._asked and event.payload.startswith(ANSWER):
+                continue
             said = json.loads(event.payload)
             if "ask" in said:
-                if self._serves:
-                    self._begin_to_answer(said)
+                self._begin_to_answer(said)
             elif (question := self._asked.get(said["to"])) is not None:
                 question.take(_read_answer(said))
 
@@ -154,6 +169,10 @@ class Cluster:
         """Let it be: whoever asked hears of fewer, and asks again."""
 
     def _begin_to_answer(self, said: Mapping[str, Any]) -> None:
+        # After an outage come all questions that were missed: nobody waits for those any more.
+        late = time.time() > said["until"] + CLOCKS_DIFFER
+        if late or not self._serves or len(self._answering) >= AT_ONCE:
+            return
         task = asyncio.get_running_loop().create_task(self._reply(said["ask"], said["topics"]), name="unbroken cluster")
         if not task.done():
             self._answering.add(task)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from unbroken.errors import CloseReason
+from unbroken.errors import CloseReason, LogUnavailable
 from unbroken.hub.cluster import Cluster
 from unbroken.hub.counters import Counters
 from unbroken.hub.feed import Feed, Flusher
@@ -118,6 +119,7 @@ class Engine:
 
     async def abandon(self) -> None:
         """Close the log of a loop that is closed: its tasks and timers ended with it."""
+        self.outbox.abandon()
         await self.log.stop()
 
     async def publish(self, topic: str, payload: bytes, *, key: str | None, close: bool) -> Appended:
@@ -134,17 +136,22 @@ class Engine:
         Raises:
             LogError: as `Log.append` does.
         """
-        appended = await self.log.append(topic, drafts, key=key, close=close)
-        if appended.duplicate:
-            self.counters.duplicates += 1
-        else:
-            self.counters.published += len(drafts)
-            self.note(topic, drafts)
+        try:
+            appended = await self.log.append(topic, drafts, key=key, close=close)
+        except LogUnavailable as exc:
+            self.topics.reach.lose(str(exc))
+            raise
+        self.topics.reach.regain()
+        self.count(topic, drafts, appended)
         await self._give_turn()
         return appended
 
-    def note(self, topic: str, drafts: Sequence[Draft]) -> None:
-        """Hear that a topic has grown: it is trimmed in its time."""
+    def count(self, topic: str, drafts: Sequence[Draft], appended: Appended) -> None:
+        """Count what was appended; a topic that has grown is trimmed in its time."""
+        if appended.duplicate:
+            self.counters.duplicates += 1
+            return
+        self.counters.published += len(drafts)
         if self._keeper is not None:
             self._keeper.note(topic, len(drafts), sum(len(draft.payload) for draft in drafts))
 
@@ -161,13 +168,13 @@ class Engine:
         """See to what the first stream of a process, or of a server, wants to be seen to."""
         if self._neighbours is not None:
             self._neighbours.look(scope.get("server"))
-        if not (self.revocations.is_following and self.cluster.is_following):
+        if not (self.revocations.follows() and self.cluster.follows()):
             await self._follow()
 
     async def _follow(self) -> None:
         """Hear of what other processes say; while the log is out of reach no stream waits long for that."""
         if self._following is None:
-            self._following = self.loop.create_task(self._follow_all(), name="unbroken hub")
+            self._following = self.loop.create_task(self._follow_all(), name="unbroken hub", context=Context())
         await asyncio.wait((self._following,), timeout=FOLLOW_TIMEOUT)
 
     async def _follow_all(self) -> None:

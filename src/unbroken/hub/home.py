@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import Context
 from typing import Any
 
 from unbroken.errors import ConfigurationError
 from unbroken.hub.counters import Counters
 from unbroken.hub.engine import Engine
 from unbroken.hub.outbox import Outbox
-from unbroken.hub.publishing import Background
+from unbroken.hub.publishing import Background, is_on_loop
 from unbroken.hub.retention import Retentions
 from unbroken.logs import Appended, Draft, Log, Position, Retention, TransactionalLog, open_log
 
@@ -30,6 +31,7 @@ class Home:
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._background: Background | None = None
         self._starting = threading.Lock()
+        self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> Engine:
         """Return the engine of the running loop, started if need be.
@@ -44,18 +46,29 @@ class Home:
             if self.engine is None or not self.engine.is_ours():
                 await self._move()
                 engine = Engine(self._log, self._counters, self._retentions, self._outbox)
-                await engine.start()
+                # In a context of its own: that of the request which came first would be kept by the log's tasks.
+                await asyncio.get_running_loop().create_task(engine.start(), name="unbroken hub", context=Context())
                 self.engine = engine
             return self.engine
 
     async def close(self) -> None:
-        """Stop the engine: this loop's, one in the background, or one that a closed loop has left behind."""
-        engine = self.engine
-        if engine is not None and engine.is_ours():
-            self.engine = None
-            await engine.stop()
-        elif engine is not None and (engine.loop.is_closed() or self._is_in_background(engine)):
-            await self._move()
+        """Stop the engine: this loop's, one in the background, or one that a closed loop has left behind.
+
+        It goes on to its end when the caller is cancelled; whoever closes again waits for that.
+        """
+        loop = asyncio.get_running_loop()
+        if self._closing is None or self._closing.done() or self._closing.get_loop() is not loop:
+            self._closing = loop.create_task(self._close(), name="unbroken hub", context=Context())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        async with self._lock():  # who opens it meanwhile waits: the log can be started again only when it has stopped
+            engine = self.engine
+            if engine is not None and engine.is_ours():
+                self.engine = None
+                await engine.stop()
+            elif engine is not None and (engine.loop.is_closed() or self._is_in_background(engine)):
+                await self._move()
 
     def here(self) -> Engine:
         """Return the engine of the running loop.
@@ -63,7 +76,7 @@ class Home:
         Raises:
             ConfigurationError: the hub is not open on it.
         """
-        if self.engine is None or not self.engine.is_ours():
+        if self.engine is None or not is_on_loop() or not self.engine.is_ours():
             raise ConfigurationError("the hub is not open on this event loop: use hub.lifespan, or await hub.open()")
         return self.engine
 
@@ -93,8 +106,12 @@ class Home:
             ConfigurationError: the log is not in a database, or not in that connection's.
             LogError: as `Log.append` does.
         """
-        log = _transactional(self._log)
-        return log.append_within_sync(connection, topic, [Draft(payload)], key=key, close=close).position
+        log, drafts = _transactional(self._log), [Draft(payload)]
+        appended = log.append_within_sync(connection, topic, drafts, key=key, close=close)
+        engine = self.engine
+        if engine is not None and engine.is_usable():
+            engine.loop.call_soon_threadsafe(self._note, topic, drafts, appended)
+        return appended.position
 
     def loop_for_threads(self) -> asyncio.AbstractEventLoop:
         """Return the loop on which other threads can have something done. May be called from any thread."""
@@ -138,8 +155,8 @@ class Home:
         return open_log(self._url) if isinstance(self._url, str) else self._url
 
     def _note(self, topic: str, drafts: list[Draft], appended: Appended) -> None:
-        if self.engine is not None and not appended.duplicate:
-            self.engine.note(topic, drafts)
+        if self.engine is not None:
+            self.engine.count(topic, drafts, appended)
 
 
 def _transactional(log: Log) -> TransactionalLog:

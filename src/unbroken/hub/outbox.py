@@ -9,9 +9,9 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import islice
 
-from unbroken.errors import ConfigurationError, LogError, LogUnavailable, OutboxFull
+from unbroken.errors import ConfigurationError, LogUnavailable, OutboxFull
 from unbroken.hub.counters import Counters
-from unbroken.hub.patience import made_key, pauses
+from unbroken.hub.patience import longest_wait, made_key, persist
 from unbroken.logs import Appended, Draft, Retention
 from unbroken.observe import logger
 
@@ -19,6 +19,8 @@ __all__ = ["Outbox", "Sender", "Unpublished", "Waiting"]
 
 BATCH_EVENTS = 64
 BATCH_BYTES = 256 * 1024
+BATCH_AGES = 0.1
+"""The part of `max_age` by which events of a batch may differ: they are given up together."""
 AT_ONCE = 16
 """Topics that are written to at the same time."""
 
@@ -34,8 +36,8 @@ class Unpublished:
     data: object
     event: str | None
     key: str | None
-    error: LogError
-    """Why. After `LogUnavailable` it may have been published all the same."""
+    error: Exception
+    """Why: a `LogError`, most often. After `LogUnavailable` it may have been published all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +47,8 @@ class Outbox:
     Attributes:
         max_events: Events that may wait.
         max_bytes: Bytes of events that may wait.
-        max_age: Seconds after which an event is given up that could not be published; at most `Retention.key_age`,
-            which holds where it is less.
+        max_age: Seconds after which an event is given up that could not be published, or up to a tenth less where
+            it waits among older ones. Nine tenths of `Retention.key_age` hold where they are less.
         on_unpublished: Called for each event that is given up, on the hub's loop. It must not block nor raise.
 
     Raises:
@@ -75,6 +77,8 @@ class Waiting:
     data: object
     event: str | None
     since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    left: bool = False
+    """It was published, or given up."""
 
 
 class Sender:
@@ -94,6 +98,7 @@ class Sender:
         self._queues: dict[str, deque[Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._progress = asyncio.Event()
         self._events = self._bytes = 0
         self._is_closing = False
 
@@ -115,9 +120,8 @@ class Sender:
             return
         self._queues[waiting.topic] = deque((waiting,))
         # In a context of its own, or a request's would be kept for as long as its topic has something to send.
-        task = asyncio.get_running_loop().create_task(
-            self._send(waiting.topic), name="unbroken outbox", context=Context()
-        )
+        sending = self._send(waiting.topic)
+        task = asyncio.get_running_loop().create_task(sending, name="unbroken outbox", context=Context())
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -128,23 +132,37 @@ class Sender:
         Raises:
             LogUnavailable: that takes longer than `timeout` seconds.
         """
-        tasks = tuple(self._tasks)
-        if tasks and (await asyncio.wait(tasks, timeout=timeout))[1]:
-            raise LogUnavailable(f"{self._events} events were not published within {timeout} s, and wait still")
+        last = [queue[-1] for queue in self._queues.values()]
+        try:
+            async with asyncio.timeout(timeout):
+                while not all(waiting.left for waiting in last):
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            raise LogUnavailable(
+                f"{self._events} events were not published within {timeout} s, and wait still"
+            ) from None
 
     async def close(self) -> None:
         """Publish what is left, for a moment; and give up the rest."""
         self._is_closing = True
         tasks = tuple(self._tasks)
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_TIMEOUT)
-        for task in tasks:
-            task.cancel()
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=STOP_TIMEOUT)
+        finally:
+            for task in tasks:
+                task.cancel()
+            self.abandon()
         if tasks:
             await asyncio.wait(tasks)
-        for topic in tuple(self._queues):
-            self._give_up(topic, len(self._queues[topic]), LogUnavailable("the hub was closed before"))
-            del self._queues[topic]
+
+    def abandon(self) -> None:
+        """Give up all that waits. Needs no loop."""
+        self._is_closing = True
+        for topic, queue in tuple(self._queues.items()):
+            self._give_up(topic, len(queue), LogUnavailable("the hub was closed before"))
+        self._queues.clear()
 
     def _check_room(self, waiting: Waiting) -> None:
         bounds = self._outbox
@@ -161,42 +179,46 @@ class Sender:
     async def _send(self, topic: str) -> None:
         queue = self._queues[topic]
         while queue:
-            batch = _next_batch(queue)
+            batch = _next_batch(queue, BATCH_AGES * self._max_age(topic))
             try:
                 await self._send_batch(topic, batch)
-            except LogError as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, those behind it are to be published
                 self._give_up(topic, len(batch), exc)
             else:
                 self._drop(topic, len(batch))
-        del self._queues[topic]
+        self._queues.pop(topic, None)
 
     async def _send_batch(self, topic: str, batch: Sequence[Waiting]) -> None:
         key = batch[0].key or made_key()
         drafts = [Draft(waiting.payload) for waiting in batch]
-        deadline = batch[0].since + min(self._outbox.max_age, self._retention_of(topic).key_age)
-        for pause in pauses():
-            try:
-                async with self._turn:
-                    await self._append(topic, drafts, key)
-                break
-            except LogUnavailable:
-                if asyncio.get_running_loop().time() + pause >= deadline:
-                    raise
-            await asyncio.sleep(pause)
+
+        async def attempt() -> None:
+            async with self._turn:
+                await self._append(topic, drafts, key)
+
+        await persist(attempt, batch[0].since + self._max_age(topic), lambda: False)
+
+    def _max_age(self, topic: str) -> float:
+        return min(self._outbox.max_age, longest_wait(self._retention_of(topic)))
 
     def _drop(self, topic: str, count: int) -> list[Waiting]:
         queue = self._queues[topic]
-        dropped = [queue.popleft() for _ in range(count)]
-        self._events -= count
-        self._bytes -= sum(len(waiting.payload) for waiting in dropped)
+        dropped = [queue.popleft() for _ in range(min(count, len(queue)))]
+        self._events -= len(dropped)
+        for waiting in dropped:
+            self._bytes -= len(waiting.payload)
+            waiting.left = True
+        self._progress.set()
         return dropped
 
-    def _give_up(self, topic: str, count: int, error: LogError) -> None:
-        self._counters.unpublished += count
-        logger.error(
-            "%d events of topic %r were handed over to publish_soon, and are given up: %s", count, topic, error
-        )
-        for waiting in self._drop(topic, count):
+    def _give_up(self, topic: str, count: int, error: Exception) -> None:
+        given_up = self._drop(topic, count)
+        if not given_up:
+            return
+        self._counters.unpublished += len(given_up)
+        what = f"{len(given_up)} events of topic {topic!r} were handed over to publish_soon, and are given up"
+        logger.error("%s: %s", what, error)
+        for waiting in given_up:
             self._tell(Unpublished(topic, waiting.data, waiting.event, waiting.key, error))
 
     def _tell(self, unpublished: Unpublished) -> None:
@@ -204,18 +226,22 @@ class Sender:
             return
         try:
             self._outbox.on_unpublished(unpublished)
-        except Exception:  # noqa: BLE001 - it is a user's; the others are to be published all the same
+        except Exception:  # noqa: BLE001 - it is a user's; the others are to be told all the same
             logger.exception("on_unpublished of a hub's outbox failed")
 
 
-def _next_batch(queue: deque[Waiting]) -> list[Waiting]:
-    """Return what can be appended at once: the first with a key of its own, or those without until there is one."""
-    batch, size = [queue[0]], len(queue[0].payload)
-    if queue[0].key is not None:
+def _next_batch(queue: deque[Waiting], ages: float) -> list[Waiting]:
+    """Return what can be appended at once: the first with a key of its own, or those of its age until there is one.
+
+    Once it was tried it stays as it is: the key that was made for it names all of it.
+    """
+    first, size = queue[0], len(queue[0].payload)
+    batch = [first]
+    if first.key is not None:
         return batch
     for waiting in islice(queue, 1, BATCH_EVENTS):
         size += len(waiting.payload)
-        if waiting.key is not None or size > BATCH_BYTES:
+        if waiting.key is not None or size > BATCH_BYTES or waiting.since - first.since > ages:
             break
         batch.append(waiting)
     return batch

@@ -48,7 +48,7 @@ class Publisher:
                 returns the position of the first. Remembered for `Retention.key_age` at least. Up to 512 characters.
             close: This is the topic's last event: its streams end, and their clients are told to stop.
             wait: Seconds to go on trying while the log is out of reach. It is published once all the same: where no
-                `key` is given, one is made. At most the topic's `Retention.key_age`.
+                `key` is given, one is made. At most nine tenths of the topic's `Retention.key_age`.
             within: A connection or session to the log's own database, in a transaction: the event exists if that is
                 committed, and only then; until then the position is not to be handed on. For logs that can do so.
 
@@ -95,10 +95,11 @@ class Publisher:
             ConfigurationError: called on an event loop, which would wait for itself: there, await `publish`.
             LogUnavailable: not done within `timeout`; it may be done yet.
         """
+        if is_on_loop():
+            # Within a transaction, too: it waits for whoever holds the topic, who may be a task of this loop.
+            raise ConfigurationError("publish_sync() would block this event loop: await publish() instead")
         if within is not None:
             return self._home.append_within_sync(within, topic, self._checked(topic, data, event, key), key, close)
-        if is_on_loop():
-            raise ConfigurationError("publish_sync() would block this event loop: await publish() instead")
         publishing = self.publish(topic, data, event=event, key=key, close=close)
         return wait_for(publishing, self._home.loop_for_threads(), timeout)
 
@@ -174,11 +175,10 @@ class Publisher:
         )
 
     async def _append(self, topic: str, payload: bytes, key: str | None, close: bool, wait: float = 0.0) -> Appended:
-        if not wait:
-            engine = await self._home.open()
-            return await engine.publish(topic, payload, key=key, close=close)
-        check_wait(wait, self._home.retention_of(topic))
-        return await patiently(self._home, topic, payload, key, close, wait)
+        if check_wait(wait, self._home.retention_of(topic)):
+            return await patiently(self._home, topic, payload, key, close, wait)
+        engine = await self._home.open()
+        return await engine.publish(topic, payload, key=key, close=close)
 
     def _checked(self, topic: str, data: object, event: str | None, key: str | None) -> bytes:
         payload = encode_payload(data, event, self._max_event_bytes)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from unbroken.errors import ConfigurationError, LogUnavailable
+from unbroken.logs.batch import check_name
 
 __all__ = ["Background", "check_key", "is_on_loop", "wait_for"]
 
@@ -74,8 +75,11 @@ def check_key(key: object) -> None:
     """Refuse what is no idempotency key.
 
     Raises:
-        ConfigurationError: it is no str of 1 to 512 characters.
+        ConfigurationError: it is no str of 1 to 512 characters, or has lone surrogates.
     """
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_KEY_CHARS):
+    if key is None:
+        return
+    if not (isinstance(key, str) and 0 < len(key) <= MAX_KEY_CHARS):
         shown = repr(key)[:40]
         raise ConfigurationError(f"key={shown} is none: give a str of 1 to {MAX_KEY_CHARS} characters, or None")
+    check_name("key", key)

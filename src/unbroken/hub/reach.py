@@ -15,27 +15,36 @@ QUIET = 10.0
 class Reach:
     """One hub's view of its log. Whoever waits for it says so here, where ten thousand streams make one line."""
 
-    __slots__ = ("_said_at", "_waits", "why")
+    __slots__ = ("_by_log", "_said", "_said_at", "why")
 
     def __init__(self) -> None:
         self.why: str | None = None
         """Why the log is out of reach; None while all is well."""
+        self._by_log = False
+        """The log says so itself, and will say when that is over."""
+        self._said = False
         self._said_at = -QUIET
-        self._waits = False
+
+    def hear(self, why: str | None) -> None:
+        """Take note of what the log says of itself."""
+        self._by_log = why is not None
+        if why is None:
+            self.regain()
+        else:
+            self.lose(why)
 
     def lose(self, why: str) -> None:
-        """Note that the log is out of reach."""
-        lost, self.why = self.why is None, why
-        if lost and time.monotonic() - self._said_at > QUIET:
-            self._said_at = time.monotonic()
-            self._waits = True
+        """Note that the log has refused something."""
+        self.why = why
+        if not self._said and time.monotonic() - self._said_at > QUIET:
+            self._said, self._said_at = True, time.monotonic()
             logger.warning("the log is out of reach; streams stay open, and will get what they miss: %s", why)
 
     def regain(self) -> None:
-        """Note that it is there."""
-        if self.why is None:
+        """Note that it has done something."""
+        if self.why is None or self._by_log:
             return
         self.why = None
-        if self._waits:
-            self._waits = False
+        if self._said:
+            self._said = False
             logger.warning("the log is within reach again")

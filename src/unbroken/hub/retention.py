@@ -115,6 +115,7 @@ class Keeper:
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
+            self._topics.reach.regain()
         except LogUnavailable as exc:
             level = logging.WARNING if self._topics.reach.why is None else logging.DEBUG  # or it was said already
             logger.log(level, "topics are not trimmed now: %s", exc)

@@ -53,14 +53,13 @@ class Revocations:
             return True  # the one that was meant may be forgotten; who may read comes back
         return any(at >= since and _matches(subscriber, user, topic) for at, user, topic in self._recent)
 
-    @property
-    def is_following(self) -> bool:
+    def follows(self) -> bool:
         """Whether revocations of other processes are heard, as far as there can be any."""
         return self._topic is not None or not self._log.guarantees.shared
 
     async def follow(self) -> None:
         """Hear of what others revoke; asked for by each stream that opens, and done once."""
-        if self.is_following:
+        if self.follows():
             return
         try:
             (topic,) = await self._topics.acquire((REVOKED,))

@@ -107,7 +107,7 @@ class Topic:
         """Read the log, whether something is missing or not."""
         self._doubtful = True
         if self._filling is None and self.position.epoch:
-            task = asyncio.get_running_loop().create_task(self._fill(), name="unbroken topic")
+            task = asyncio.get_running_loop().create_task(self._fill(), name="unbroken topic", context=Context())
             self._filling = None if task.done() else task  # an eager one may have come to its end in that line
 
     async def refresh(self) -> None:

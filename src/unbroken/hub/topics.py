@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
+from contextvars import Context
 
 from unbroken.errors import LogUnavailable
 from unbroken.hub.counters import Counters
@@ -64,7 +65,7 @@ class Topics:
             topic.users -= 1
             if not topic.users and self._topics.get(topic.name) is topic:
                 loop = asyncio.get_running_loop()
-                self._lingering[topic.name] = loop.call_later(LINGER, self._drop, topic.name)
+                self._lingering[topic.name] = loop.call_later(LINGER, self._drop, topic.name, context=Context())
 
     async def close(self) -> None:
         """Let go of all."""
@@ -95,16 +96,14 @@ class Topics:
 
     def on_trouble(self, why: str | None) -> None:
         """Take note that the log is out of reach, or within it again."""
-        if why is None:
-            self.reach.regain()
-        else:
-            self.reach.lose(why)
+        self.reach.hear(why)
 
     def _take(self, name: str) -> Topic:
         topic = self._topics.get(name)
         if topic is None:
             topic = self._topics[name] = Topic(name, self._log, self._counters, self.reach)
-            task = asyncio.get_running_loop().create_task(self._open(topic), name="unbroken topic")
+            # In a context of its own: a log may keep what it begins here for as long as the topic is watched.
+            task = asyncio.get_running_loop().create_task(self._open(topic), name="unbroken topic", context=Context())
             task.add_done_callback(_retrieve)
             if not task.done():  # an eager one may have come to its end already
                 self._opening[name] = task
@@ -133,7 +132,7 @@ class Topics:
         if topic is None or topic.users:  # it failed to open; or somebody has come back
             return
         del self._topics[name]
-        task = asyncio.get_running_loop().create_task(self._close(topic), name="unbroken topic")
+        task = asyncio.get_running_loop().create_task(self._close(topic), name="unbroken topic", context=Context())
         if not task.done():
             self._closing[name] = task
             task.add_done_callback(lambda _: self._closing.pop(name))
