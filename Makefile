@@ -10,8 +10,8 @@ BENCH_PEERS = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 demo: $(READY)
 	$(BIN)/unbroken demo
 
-test: $(READY)  ## in two processes at least four minutes less than in one; a file's tests stay together, for they share servers
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+test: $(READY)  ## in one process more than there are cores, for most tests wait; a file's tests stay together, for they share servers
+	$(BIN)/python -m pytest --numprocesses=$$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)') --maxprocesses=4 --dist=loadfile
 
 test-matrix: $(READY)  ## the core tests on old and new frameworks, and on every CPython 3.11+ of this machine
 	$(BIN)/python tests/matrix.py
@@ -36,7 +36,7 @@ bench: $(READY)  ## side by side with real peers; prints ratios, gates nothing; 
 	$(BENCH_PEERS)
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(READY)  ## the same, much less of everything: about two minutes
+bench-quick: $(READY)  ## the same, much less of everything: some minutes
 	$(BENCH_PEERS)
 	$(BIN)/python -m benchmarks --quick
 

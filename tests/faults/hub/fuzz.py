@@ -96,7 +96,12 @@ class _Fuzz:
             self.blows,
             demotions,
             Counter(status for reader in readers for status in reader.refused),
-            [*_doubt_acks(truth, self.acks, ends), *self._doubt_file(), *self.problems],
+            [
+                *_doubt_acks(truth, self.acks, ends),
+                *(_doubt_loss(truth, self.acks) if self.plan.keeps else ()),
+                *self._doubt_file(),
+                *self.problems,
+            ],
         )
 
     # Servers.
@@ -348,6 +353,12 @@ def _doubt_acks(truth: Truth, acks: list[_Ack], ends: dict[str, Position]) -> li
         keys = Counter(json.loads(truth.facts[topic, position].payload[6:])["k"] for position in path)
         problems += [Problem("ack", key, f"{topic} has it {count} times") for key, count in keys.items() if count > 1]
     return problems
+
+
+def _doubt_loss(truth: Truth, acks: list[_Ack]) -> list[Problem]:
+    """Look for what was acknowledged and is not behind a topic's end: made up, or lost where nothing was taken back."""
+    lost = [ack for ack in acks if (ack.topic, ack.position) in truth.undone]
+    return [Problem("ack", ack.key, f"{ack.topic} {ack.position} was acknowledged, and is lost") for ack in lost]
 
 
 def _workers(server: Server) -> list[int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import unbroken.hub.reader
 import unbroken.hub.topic
@@ -10,7 +12,10 @@ from unbroken.hub.event import Event
 from unbroken.hub.feed import Feed
 from unbroken.hub.gap import Gap, GapReason, find_gap
 from unbroken.hub.topic import Topic
-from unbroken.logs import Entry, Page, Position
+from unbroken.logs import Appended, Draft, Entry, Page, Position
+from unbroken.logs.batch import link
+
+from .witness import WitnessLog
 
 __all__ = ["MUTATIONS"]
 
@@ -55,4 +60,22 @@ def drop_events() -> None:
     Feed.on_events = on_events  # type: ignore[method-assign, assignment]
 
 
-MUTATIONS: dict[str, Callable[[], None]] = {"links": ignore_links, "feed": drop_events}
+def make_appends_up() -> None:
+    """Acknowledge one of twenty appends that was never made."""
+    count = 0
+
+    async def append(log: WitnessLog, topic: str, drafts: Sequence[Draft], **more: Any) -> Appended:
+        nonlocal count
+        count += 1
+        if count % 20 or topic.startswith("$"):
+            return await _append(log, topic, drafts, **more)
+        head = await log.inner.head(topic)
+        entries = link(drafts, head.seq, head.tag, time.time())
+        log._write_down(topic, head.epoch, entries)
+        return Appended(head.epoch, entries, Position(head.epoch, entries[-1].seq, entries[-1].tag))
+
+    _append = WitnessLog.append
+    WitnessLog.append = append  # type: ignore[method-assign, assignment]
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {"links": ignore_links, "feed": drop_events, "appends": make_appends_up}

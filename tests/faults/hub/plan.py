@@ -30,6 +30,8 @@ class Plan:
     in_memory: bool = False
     engine: str | None = None
     """Which one keeps the topics, in place of SQLite."""
+    keeps: bool = False
+    """Nothing that happens takes anything back that was acknowledged."""
     proxied: bool = False
     """A proxy stands before the servers, and gives each connection to the next of them."""
     mutation: str | None = None
