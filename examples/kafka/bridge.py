@@ -95,6 +95,7 @@ async def main():
         bootstrap_servers=SERVERS,
         group_id=GROUP,
         enable_auto_commit=False,  # it would commit what is not yet published
+        isolation_level="read_committed",  # by default also what a transaction has taken back is read
         auto_offset_reset="none",  # records that Kafka has dropped before they were published are an error
     )
     async with hub, consumer:

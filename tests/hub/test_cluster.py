@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_all_processes_are_counted(tmp_path: Path) -> None:
             named = await hubs[2].stats("third", "nobody's", cluster=True, processes=3, timeout=10.0)
             assert dict(named.topics) == {"third": 1, "nobody's": 0}
             assert named.subscribers == 6
-            assert [hub._home.engine and hub._home.engine.cluster._answering for hub in hubs] == [set()] * 3
+            await until(lambda: not any(engine_of(hub).cluster._answering for hub in hubs))
 
     asyncio.run(main())
 
@@ -175,6 +176,10 @@ def test_topics_are_asked_of_all_only() -> None:
     hub = Hub("memory://")
     with pytest.raises(ConfigurationError, match="say cluster=True"):
         hub.stats("t")  # type: ignore[call-overload]
+    odd: Any
+    for odd in ({"timeout": 0}, {"timeout": float("inf")}, {"timeout": "1"}, {"processes": 0}, {"processes": "2"}):
+        with pytest.raises(ConfigurationError, match=r"is no time|is no number of them"):
+            asyncio.run(hub.stats(cluster=True, **odd))
     with pytest.raises(ConfigurationError, match="begins with"):
         asyncio.run(hub.stats("$revoked", cluster=True))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import socket
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from unbroken.errors import LogUnavailable
+from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.hub.event import Event
 from unbroken.hub.names import INTERNAL
 from unbroken.hub.stats import HubStats
@@ -22,7 +23,7 @@ from unbroken.logs import Draft, Log
 from unbroken.logs.position import new_token
 from unbroken.observe import logger
 
-__all__ = ["CLUSTER", "Cluster", "ClusterStats", "ProcessStats"]
+__all__ = ["CLUSTER", "Cluster", "ClusterStats", "ProcessStats", "check_question"]
 
 CLUSTER = f"{INTERNAL}cluster"
 
@@ -193,6 +194,18 @@ class Cluster:
 
     async def _append(self, said: Mapping[str, Any]) -> None:
         await self._log.append(CLUSTER, [Draft(json.dumps(said).encode())])
+
+
+def check_question(timeout: object, processes: object) -> None:
+    """Refuse to ask for no time, for ever, or for no number of answers.
+
+    Raises:
+        ConfigurationError: `timeout` is no number of seconds, or `processes` neither None nor 1 or more.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+        raise ConfigurationError(f"timeout={timeout!r} is no time: give seconds, more than 0")
+    if processes is not None and (isinstance(processes, bool) or not isinstance(processes, int) or processes < 1):
+        raise ConfigurationError(f"processes={processes!r} is no number of them: give 1 or more, or None")
 
 
 def _read_answer(said: Mapping[str, Any]) -> ProcessStats:

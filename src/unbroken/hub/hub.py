@@ -15,7 +15,7 @@ from starlette.requests import Request
 from unbroken.errors import ConfigurationError
 from unbroken.hub.access import Authorize, check_user
 from unbroken.hub.beginning import beginning
-from unbroken.hub.cluster import ClusterStats
+from unbroken.hub.cluster import ClusterStats, check_question
 from unbroken.hub.counters import Counters
 from unbroken.hub.event import Event
 from unbroken.hub.home import Home
@@ -344,10 +344,12 @@ class Hub(Publisher):
             processes: It does not, if it is known.
 
         Raises:
-            ConfigurationError: a topic is none; or topics are given without `cluster`.
+            ConfigurationError: a topic is none; topics are given without `cluster`; or another argument is none of its
+                values.
             LogUnavailable: they cannot be asked now.
         """
         if cluster:
+            check_question(timeout, processes)
             return self._ask_all(tuple(map(check_topic, topics)), timeout, processes)
         if topics:
             raise ConfigurationError("stats() of topics are those of all processes: say cluster=True, and await it")

@@ -67,7 +67,9 @@ def test_the_last_event(tmp_path: Path) -> None:
         (["t", "x", "--event", "stream-end"], b"", "a control event's"),
         (["t", "x", "--key", "k" * 513], b"", "key="),
         (["t"], b"\xff", "not UTF-8, at byte 0"),
-        (["t"], b"x" * 1_100_000, "the hub takes 1048576"),
+        (["t", "x" * 100_000 * 11], b"", "the hub takes 1048576"),
+        (["t"], b"x" * 1_100_000, "more than the hub takes, 1048576 bytes"),
+        (["t"], b"x" + "é".encode() * 600_000, "more than the hub takes, 1048576 bytes"),
     ],
 )
 def test_what_cannot_be_published(tmp_path: Path, arguments: list[str], stdin: bytes, said: str) -> None:
@@ -89,18 +91,22 @@ COMMANDS = (["publish", "t", "x"], ["tail", "t"], ["stats"], ["trim", "t", "--ma
         ("memory://", "is in the memory of the process that opened it"),
         ("sqlite:///{folder}/typo.db", "there is no file {folder}/typo.db"),
         ("sqlite:///{folder}", "that is a directory"),
+        ("sqlite:///{folder}/../empty", "empty is empty: no hub has made a log of it yet"),
         ("kafka://secret@host", "names no log"),
         ("no url", "names no log"),
     ],
 )
 def test_a_url_that_leads_nowhere(tmp_path: Path, command: list[str], url: str, said: str) -> None:
-    """One line that says why, exit code 2; no file is made, and no password shown."""
-    done = run(tmp_path, *command, url=url.format(folder=tmp_path))
+    """One line that says why, exit code 2; no file is made or written to, and no password shown."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "empty").touch()
+    done = run(folder, *command, url=url.format(folder=folder))
     assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
     assert done.stderr.startswith(f"unbroken hub {command[0]}: ")
-    assert said.format(folder=tmp_path) in done.stderr
+    assert said.format(folder=folder) in done.stderr
     assert "secret" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert (list(folder.iterdir()), (tmp_path / "empty").stat().st_size) == ([], 0)
 
 
 def test_the_option_goes_before_the_environment(tmp_path: Path) -> None:

@@ -77,6 +77,14 @@ def test_none_at_all(tmp_path: Path) -> None:
     assert run(tmp_path, "stats").stdout == "0 topics, 0 closed, 0 events.\n"
 
 
+@pytest.mark.parametrize("timeout", ["inf", "nan", "61", "0"])
+def test_a_time_that_is_none(log: Path, timeout: str) -> None:
+    """Exit code 2: it would be waited for, and all of it."""
+    done = run(log, "stats", "--readers", "--timeout", timeout)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--timeout" in done.stderr
+
+
 def test_who_reads(log: Path) -> None:
     """The processes that serve say how many read each topic; the command does not count itself."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from unbroken.cli.diagnosis.output import Exit, count, print_json, say
+from unbroken.cli.diagnosis.output import Exit, count, say
 from unbroken.cli.hub.opening import KEEP_ALL, opened_hub, opened_log
-from unbroken.cli.hub.output import columns, ending_well, shown, write
+from unbroken.cli.hub.output import OutputLost, columns, ending_well, shown, write
+from unbroken.cli.hub.output import as_json as json_of
 from unbroken.cli.hub.readers import as_plain, ask, lines
 from unbroken.cli.hub.tailing import Tail
 from unbroken.cli.hub.topics import TopicStats, near, stats_of, topics_of
@@ -58,20 +60,36 @@ def publish(
     with ending_well("publish"):
         text = _standard_input() if data in (None, "-") else str(data)
         position, is_duplicate = asyncio.run(_publish(url, topic, text, event, key, close))
-        write(str(position))
+        try:
+            write(str(position))
+        except OutputLost as error:
+            raise OutputLost(f"{error}, but the event is published: {position}") from None
         if is_duplicate:
             say("unbroken hub publish: the key was used before: nothing was published, and this is the first one's id")
 
 
 def _standard_input() -> str:
-    stdin = typer.get_binary_stream("stdin")
-    if stdin.isatty():
-        say("unbroken hub publish: reading standard input; end it with Ctrl-D")
+    data = _read_bounded()
+    if len(data) > MAX_BYTES:  # before it is decoded: a character that we have cut is not what is wrong
+        raise ConfigurationError(
+            f"standard input has more than the hub takes, {MAX_BYTES} bytes: publish where the data is to be fetched"
+        )
     try:
-        text = stdin.read(MAX_BYTES + 2).decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"standard input is not UTF-8, at byte {error.start}") from None
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def _read_bounded() -> bytes:
+    if sys.stdin is None:
+        raise ConfigurationError("standard input is closed: give the data as an argument, or by a pipe")
+    if sys.stdin.isatty():
+        say("unbroken hub publish: reading standard input; end it with Ctrl-D")
+    try:
+        return typer.get_binary_stream("stdin").read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"standard input cannot be read: {error}") from None
 
 
 async def _publish(
@@ -112,7 +130,7 @@ def tail(
 def _tail(
     url: str, topics: Sequence[str], after: str | None, backlog: int, limit: int | None, as_json: bool, strict: bool
 ) -> int:
-    """Print events, and return how many gaps there were. Ctrl-C is how it mostly ends."""
+    """Print events, and return how many gaps there were. Ctrl-C is how it mostly ends, once it has begun."""
     tails = list[Tail]()
 
     async def main() -> None:
@@ -124,7 +142,9 @@ def _tail(
     try:
         asyncio.run(main())
     except KeyboardInterrupt:
-        if tails and tails[0].cursor is not None:
+        if not tails or not tails[0].has_begun:
+            raise
+        if tails[0].cursor is not None:
             say(f"unbroken hub tail: to go on from here: --after {tails[0].cursor}")
     return sum(each.gaps for each in tails)
 
@@ -140,7 +160,7 @@ def stats(
     readers: Annotated[
         bool, typer.Option("--readers", help="Ask the processes that serve who reads what; it takes --timeout.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds in which they may answer.")] = 1.0,
+    timeout: Annotated[float, typer.Option(min=0.01, max=60, help="Seconds in which they may answer.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what stands in each topic. Exit code 1: one of them is not there; 2: the log cannot be read."""
@@ -149,7 +169,7 @@ def stats(
         asked = asyncio.run(ask(url, [each.topic for each in found][:MAX_ASKED], timeout)) if readers else None
         if as_json:
             more = {} if asked is None else {"processes": as_plain(asked)}
-            print_json({"topics": [asdict(each) for each in found], "missing": missing, **more})
+            write(json_of({"topics": [asdict(each) for each in found], "missing": missing, **more}, indent=2))
         else:
             _print_stats(found, asked)
     raise typer.Exit(Exit.FOUND if missing else Exit.CLEAN)
@@ -221,7 +241,7 @@ def trim(
 
 
 def _ask(before: TopicStats) -> None:
-    if not typer.get_text_stream("stdin").isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError("nothing was dropped: there is nobody to be asked; say --yes")
     question = f"{shown(before.topic)} has {count(before.events, 'event')}. Drop what is over the bounds, for good?"
     if not typer.confirm(question, err=True):

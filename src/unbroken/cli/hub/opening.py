@@ -47,7 +47,8 @@ def log_at(url: str) -> Log:
     """Return a log that this process can share with an application.
 
     Raises:
-        ConfigurationError: the URL names none, one that another process has for itself, or a file that is not there.
+        ConfigurationError: the URL names none, one that another process has for itself, or a file that is not there
+            or empty.
     """
     log = open_log(url)
     if not log.guarantees.shared:
@@ -60,7 +61,7 @@ def log_at(url: str) -> Log:
 
 
 def _refuse_missing_file(url: str) -> None:
-    """Refuse a file that there is not: it would be made, and found empty, where only the name was wrong."""
+    """Refuse a file that there is not, or is empty: a log would be made, where only the name was wrong."""
     if not url.startswith("sqlite:"):
         return
     from unbroken.logs.sqlite.place import place_of
@@ -71,6 +72,8 @@ def _refuse_missing_file(url: str) -> None:
             f"there is no file {place.path}: three slashes and a path begin at the working directory, "
             "sqlite:////var/lib/app/events.db at the root"
         )
+    if place.path.stat().st_size == 0:
+        raise ConfigurationError(f"the file {place.path} is empty: no hub has made a log of it yet")
 
 
 class _Nobody:

@@ -25,6 +25,8 @@ class Tail:
         self._several = several
         self._json = json
         self._is_away = False
+        self.has_begun = False
+        """Whether what is there can be read, so that it follows."""
         self.gaps = 0
         self.cursor: str | None = None
         """What goes on behind all that was written."""
@@ -37,6 +39,7 @@ class Tail:
         """
         left = float("inf") if count is None else count
         async with self._subscription as events:
+            self.has_begun = True
             while left > 0:
                 try:
                     self._write(await anext(events))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -15,7 +17,7 @@ from unbroken.errors import ConfigurationError, EncodeError, LogUnavailable, Top
 from unbroken.hub.bridge.body import ClientGone, check_head, read_text
 from unbroken.hub.bridge.problem import Problem
 from unbroken.hub.bridge.publication import Publication, publication_of
-from unbroken.hub.bridge.tokens import Tokens, TokensGiven
+from unbroken.hub.bridge.tokens import Holder, Tokens, TokensGiven
 from unbroken.hub.event import encode_payload
 from unbroken.logs import Appended
 from unbroken.observe import logger
@@ -25,8 +27,9 @@ __all__ = ["Append", "PublishApp"]
 Append = Callable[[str, bytes, str | None, bool], Awaitable[Appended]]
 """Appends a payload to a topic, with a key or None, and closes the topic or not."""
 
-AT_ONCE = 64
-"""Requests whose bodies are held at a time: with the bound of a body, the most memory that they can take."""
+AT_ONCE = 128
+"""Requests whose bodies are held at a time: with the bound of a body, the most memory that they can take. A token has
+no more of them than it leaves free, alone 64, so that none takes all by sending slowly."""
 
 
 class PublishApp:
@@ -55,6 +58,11 @@ class PublishApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application does. May be mounted under any path, and behind any `root_path`."""
+        if scope["type"] == "http" and _is_odd(scope["path"]):
+            # Before any router: a newline at the end is nothing to its patterns, and the topic would be another.
+            problem = Problem(400, "the path has a control character: leave out what cannot be printed")
+            await problem.response()(scope, receive, send)
+            return
         await self._router(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
@@ -73,13 +81,20 @@ class PublishApp:
         if not holder.may_publish(publication.topic):
             raise Problem(403, f"this token is not for topic {publication.topic!r}")
         check_head(headers, self._max_bytes)
-        if self._held >= AT_ONCE:
+        with self._holding(holder):
+            return await self._do(publication, await read_text(receive, self._max_bytes, self._body_timeout))
+
+    @contextmanager
+    def _holding(self, holder: Holder) -> Iterator[None]:
+        if holder.held >= AT_ONCE - self._held:
             raise Problem(503, "too many are publishing at once", {"retry-after": "1"})
         self._held += 1
+        holder.held += 1
         try:
-            return await self._do(publication, await read_text(receive, self._max_bytes, self._body_timeout))
+            yield
         finally:
             self._held -= 1
+            holder.held -= 1
 
     async def _do(self, publication: Publication, text: str) -> Response:
         payload = self._payload(text, publication.event)
@@ -88,8 +103,9 @@ class PublishApp:
         except TopicClosed:
             raise Problem(409, f"topic {publication.topic!r} is closed: it has had its last event") from None
         except LogUnavailable as error:
-            # Which engine, and where, is for whoever runs it, and not for whoever publishes.
-            logger.error("an event that was sent by HTTP was not published, or may not be: %s", error)
+            # Which engine, and where, is for whoever runs it, and not for whoever publishes; and the hub has said it
+            # once: not again for each request.
+            logger.debug("an event that was sent by HTTP was not published, or may not be: %s", error)
             raise Problem(503, _AWAY, {"retry-after": "5"}) from None
         return _done(appended)
 
@@ -125,6 +141,10 @@ class _Endpoint:
         except ClientGone:
             return  # there is nobody to be answered
         await response(scope, receive, send)
+
+
+def _is_odd(path: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in path)
 
 
 def _done(appended: Appended) -> Response:

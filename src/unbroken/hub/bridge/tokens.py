@@ -29,6 +29,8 @@ class Holder:
     def __init__(self, patterns: tuple[str, ...], bucket: Bucket | None) -> None:
         self._patterns = patterns
         self._bucket = bucket
+        self.held = 0
+        """Requests that are under way."""
 
     def pay(self) -> None:
         """Count a request.
