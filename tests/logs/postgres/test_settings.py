@@ -13,7 +13,9 @@ from tests.engines.postgres import Postgres, reachable_folder, running_postgres
 from tests.logs.postgres.running import connected, eventually, opened, place_of, refusal, with_settings
 from unbroken.errors import ConfigurationError
 from unbroken.logs import open_log
+from unbroken.logs.contract import Retention
 from unbroken.logs.postgres import PostgresLog
+from unbroken.logs.postgres.place import by_host
 from unbroken.logs.postgres.schema import migrations
 from unbroken.testing.logs import Recorder
 from unbroken.testing.logs.handles import drafts
@@ -43,6 +45,70 @@ def test_what_cannot_be_set_is_refused(query: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said) as raised:
         open_log(f"{URL}?{query}")
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://shop:s3cr/et@db/shop", "postgresql://shop:s3cr#et@db/shop", "postgresql://shop:s3cr?et@db/shop",
+        "postgresql://shop:s3cr?et=1@db/shop", "postgresql://shop:s3@cr@db/shop", "postgresql://shop:s3[cr]et@db/shop",
+        "postgresql://shop:s3cr@db:et/shop", "postgres:shop:s3cr@db/shop", "host=db password=s3cr", "postgresql://[s3cr",
+    ],
+)  # fmt: skip
+def test_a_url_that_is_none_is_refused_without_a_word_of_it(url: str) -> None:
+    """Any part of it may be one of a password that was not percent-encoded."""
+    for make in (open_log, PostgresLog) if url.startswith("postgres") else (PostgresLog,):
+        with pytest.raises(ConfigurationError, match="percent-encode") as raised:
+            make(url)
+        assert not any(part in str(raised.value) for part in ("s3", "cr"))
+
+
+def test_a_password_is_in_no_representation() -> None:
+    """Those of what holds it are in tracebacks."""
+    place = place_of(f"{URL}?notify_dsn=postgresql://shop:secret@direct/shop")
+    assert (place.notify_dsn, "secret" in repr(place)) == ("postgresql://shop:secret@direct/shop", False)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "each"),
+    [
+        ("postgresql://u:p@one:1,[::1]:2/d?sslmode=require",
+         ["postgresql://u:p@one:1/d?sslmode=require", "postgresql://u:p@[::1]:2/d?sslmode=require"]),
+        ("postgresql:///d?host=/a,/b", ["postgresql:///d?host=%2Fa", "postgresql:///d?host=%2Fb"]),
+        ("postgresql:///d?host=a,b&port=1,2", ["postgresql:///d?host=a&port=1", "postgresql:///d?host=b&port=2"]),
+        ("postgresql:///d?host=a,b&port=1", ["postgresql:///d?host=a&port=1", "postgresql:///d?host=b&port=1"]),
+        ("postgresql:///d", ["postgresql:///d"]),
+    ],
+)  # fmt: skip
+def test_several_hosts_are_taken_one_by_one(dsn: str, each: list[str]) -> None:
+    """Wherever in the URL they are."""
+    assert by_host(dsn) == each
+
+
+def test_a_schema_that_was_made_beforehand_is_enough(url: str, server: Postgres) -> None:
+    """With a user that owns it and may make no other; and its name may be a word of SQL's."""
+    role = place_of(url).schema
+    server.sql(f'CREATE ROLE {role} LOGIN; CREATE SCHEMA "order" AUTHORIZATION {role}')
+
+    async def scenario() -> None:
+        own = server.schema("order").replace("postgres@", f"{role}@")
+        async with opened(own) as (log, listener), connected(own) as connection:
+            await log.watch("t")
+            async with connection.transaction():
+                await log.append_within(connection, "t", drafts(b"x"))
+            await listener.until(lambda: 1 in listener.entries("t"), "the entry")
+            assert await log.trim("t", Retention(max_events=2**63, max_bytes=2**63)) == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_listens_elsewhere_is_not_taken(url: str, server: Postgres) -> None:
+    """To another database: it would hear nothing. No tables are made there."""
+    server.sql("CREATE DATABASE elsewhere")
+    elsewhere = f"{server.url.rpartition('/')[0]}/elsewhere"
+    log = open_log(with_settings(url, notify_dsn=elsewhere, heartbeat_timeout=0.1))
+    assert "sends no notifications" in asyncio.run(refusal(log.start(Recorder())))
+    assert server.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'test%'", database="elsewhere") == "0"
 
 
 def test_the_url_and_the_arguments_say_the_same() -> None:

@@ -311,3 +311,31 @@ def test_what_it_cannot_append_within_is_refused(url: str, dsn: str) -> None:
             assert await log.topics() == []
 
     asyncio.run(scenario())
+
+
+def test_the_connections_own_ways_do_not_matter(url: str, dsn: str, server: Any) -> None:
+    """Codecs and cursors of its own, and a database whose texts have no encoding."""
+
+    async def scenario() -> None:
+        async with opened(url) as (log, _), connected(dsn) as connection:
+            for type_, encoder in (("bytea", lambda value: f"\\x{value.hex()}"), ("int8", str), ("float8", str)):
+                await connection.set_type_codec(type_, schema="pg_catalog", encoder=encoder, decoder=lambda text: text)
+            async with connection.transaction():
+                made = await log.append_within(connection, "t", drafts(b"\x00\xff"), key="k")
+                again = await log.append_within(connection, "t", drafts(b"x"), key="k")
+            assert (again.entries, tuple(await everything(log, "t"))) == (made.entries, made.entries)
+            with psycopg.connect(dsn, cursor_factory=psycopg.RawCursor) as raw:
+                assert log.append_within_sync(raw, "t", drafts(b"x")).position.seq == 2
+
+    async def without_an_encoding() -> None:
+        other = f"{dsn.rpartition('/')[0]}/ascii"
+        async with opened(other) as (log, _):
+            with psycopg.connect(other) as connection:
+                made = log.append_within_sync(connection, "t", drafts("ä".encode()), key="k")
+                again = log.append_within_sync(connection, "t", drafts(b"x"), key="k")
+            assert (again.duplicate, again.entries) == (True, made.entries)
+            assert (await log.head("t")).position == made.position
+
+    server.sql("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
+    asyncio.run(scenario())
+    asyncio.run(without_an_encoding())

@@ -17,10 +17,10 @@ def main() -> None:
     parser.add_argument("--after", type=int, default=0, help="the step that is applied already")
     arguments = parser.parse_args()
     try:
-        schema = Place(dsn="postgresql://", schema=arguments.schema).schema
+        namespace = Place(dsn="postgresql://", schema=arguments.schema).namespace
     except ConfigurationError as exc:
         parser.error(str(exc))
-    sys.stdout.write(script(schema, arguments.after))
+    sys.stdout.write(script(namespace, arguments.after))
 
 
 if __name__ == "__main__":

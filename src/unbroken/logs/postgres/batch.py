@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from unbroken.errors import Fenced, TopicClosed
+from unbroken.errors import Fenced, LogUnavailable, TopicClosed
 from unbroken.logs.batch import TAG_BYTES, new_epoch
 from unbroken.logs.contract import Appended, Draft, Entry
 from unbroken.logs.position import Position, new_token
@@ -70,8 +70,14 @@ def answered(batch: Batch, row: Row, kept: Sequence[Entry] = ()) -> Appended:
 
     Raises:
         TopicClosed, Fenced: as the database says.
+        LogUnavailable: it cannot say what became of it.
     """
     outcome = row["outcome"]
+    if outcome == "unknown":
+        raise LogUnavailable(
+            f"it cannot be said that this was appended to topic {batch.topic!r}: the answer was lost, and what was "
+            "appended since then was trimmed; publish with a key to be able to try again"
+        )
     if outcome == "closed":
         raise TopicClosed(f"topic {batch.topic!r} was closed: nothing can be appended to it any more")
     if outcome == "fenced":

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from unbroken.errors import ConfigurationError, LogUnavailable, MissingExtraError
-from unbroken.logs.postgres.place import Place, shown
+from unbroken.logs.postgres.place import Place, by_host, shown
 
 try:
     import asyncpg  # type: ignore[import-untyped]
 except ImportError as exc:
     raise MissingExtraError("asyncpg", "postgres") from exc
 
-__all__ = ["FAILURES", "Connection", "Lost", "Row", "connect", "is_ours", "translate"]
+__all__ = ["FAILURES", "Conflict", "Connection", "Lost", "Row", "connect", "is_ours", "translate"]
 
 Row = Mapping[str, Any]
 
@@ -40,6 +40,10 @@ FAILURES: tuple[type[Exception], ...] = (
 
 class Lost(LogUnavailable):
     """The connection ended before an answer came: what was asked may have been done."""
+
+
+class Conflict(LogUnavailable):
+    """Other transactions were in the way: what was asked was surely not done, and may be asked again."""
 
 
 class Connection(Protocol):
@@ -91,12 +95,28 @@ class _KeptAlive(asyncpg.Connection):  # type: ignore[misc]
 
 
 async def connect(place: Place, dsn: str, timeout: float) -> Connection:
-    """Open a connection.
+    """Open a connection, to the first of several hosts that will do.
+
+    Each gets its share of the time: asyncpg itself would leave all of it to one that is silent.
 
     Raises:
         LogUnavailable: it cannot be opened, or not within `timeout` seconds.
         ConfigurationError: the URL asks what asyncpg does not have.
     """
+    deadline = asyncio.get_running_loop().time() + timeout
+    hosts, errors = by_host(dsn), list[LogUnavailable]()
+    for number, host in enumerate(hosts):
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            return await _connect(place, host, max(left, 0) / (len(hosts) - number))
+        except LogUnavailable as exc:
+            errors.append(exc)
+    if len(errors) == 1:
+        raise errors[0]
+    raise Lost("; and ".join(map(str, errors)))
+
+
+async def _connect(place: Place, dsn: str, timeout: float) -> Connection:
     asked = parse_qs(urlsplit(dsn).query)
     settings = {} if "application_name" in asked else {"application_name": "unbroken"}
     # Of several hosts the one that can be written to, and that has all there is.
@@ -114,7 +134,11 @@ async def connect(place: Place, dsn: str, timeout: float) -> Connection:
     except asyncpg.exceptions.ClientConfigurationError as exc:
         raise ConfigurationError(f"the URL of {place} cannot be used: {exc}") from None
     except FAILURES as exc:
-        raise translate(place, exc, dsn, f"did not take a connection within {timeout:g} s") from exc
+        raise translate(place, exc, dsn, f"did not take a connection within {timeout:.3g} s") from exc
+    except ValueError:  # its text may have a piece of the password
+        raise ConfigurationError(
+            f"the URL of {place} cannot be used: percent-encode user, password and settings"
+        ) from None
     return connection
 
 
@@ -129,7 +153,7 @@ def translate(place: Place, error: Exception, dsn: str | None = None, late: str 
     if isinstance(error, TimeoutError):
         return Lost(f"{where} {late or 'did not answer in time'}{_HELP_SILENT}")
     state = getattr(error, "sqlstate", None) or ""
-    kind = Lost if not state or state.startswith(_LOST) else LogUnavailable
+    kind = Lost if not state or state.startswith(_LOST) else Conflict if state in _CONFLICTS else LogUnavailable
     said = str(error).partition("\n")[0] or type(error).__name__
     code = f" ({state})" if state else ""
     return kind(f"{where} cannot be used: {said}{code}{_meaning(place, state, error)}")
@@ -137,6 +161,8 @@ def translate(place: Place, error: Exception, dsn: str | None = None, late: str 
 
 _LOST = ("08", "57P01", "57P02", "57P03")
 """The beginnings of the codes with which a server ends a connection, or lets none in."""
+
+_CONFLICTS = ("40001", "40P01", "55P03")
 
 _HELP_SILENT = ": see whether it runs, or is overloaded, and what lies between"
 
@@ -152,8 +178,8 @@ _MEANINGS = {
     "53300": "; it has no connection left: see max_connections, or put a pooler before it",
     "42P05": "; put prepared_statements=false into the URL: there is a pooler that changes sessions",
     "26000": "; put prepared_statements=false into the URL: there is a pooler that changes sessions",
-    "54000": "; a topic or key is too long for an index",
-    "55P03": "; another transaction holds the topic: publish last in a transaction, and commit at once",
+    "54000": "; if it is the queue of notifications: end the transaction of a session that listens, or put wake=poll",
+    "55P03": "; the call before, whose answer was lost, has not ended yet",
 }
 
 

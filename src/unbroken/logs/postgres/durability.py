@@ -36,6 +36,6 @@ async def stated(connection: Connection, place: Place) -> Guarantees:
     row = await connection.fetchrow(_SETTINGS)
     if row is None:
         raise LogUnavailable(f"{place} does not say how it is set up")
-    await forget_writers(connection, place.schema)
+    await forget_writers(connection, place.namespace)
     commit = place.synchronous_commit or row["commit"]
     return guarantees_of(commit, fsync=row["fsync"], has_standby=row["has_standby"])

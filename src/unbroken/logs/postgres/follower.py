@@ -142,14 +142,26 @@ class Follower:
         connection = await self._session.open(self._place.timeout)
         connection.add_termination_listener(lambda _: self._woken.set())
         if self._place.wake == "notify":
+            self._heard.clear()
             await self._session.run(self._listen, self._place.timeout)
+            await self._greet()
             await self._hear()
         self._watched.forget_ends()
 
     async def _listen(self, connection: Connection) -> None:
         await connection.add_listener(self._place.channel, self._on_notification)
-        self._heard.clear()
-        await connection.execute("SELECT pg_notify($1, $2)", self._place.channel, self._hello)
+
+    async def _greet(self) -> None:
+        """Send ourselves a notification, over a connection as appends have it: notify_dsn may lead somewhere else."""
+        greeter = self._session if self._place.notify_dsn is None else Session(self._place)
+        channel, hello = self._place.channel, self._hello
+        try:
+            await greeter.run(
+                lambda connection: connection.execute("SELECT pg_notify($1, $2)", channel, hello), self._place.timeout
+            )
+        finally:
+            if greeter is not self._session:
+                greeter.terminate()
 
     async def _hear(self) -> None:
         """Wait for our own notification: behind a pooler that shares sessions LISTEN succeeds, and none ever comes."""
@@ -159,7 +171,7 @@ class Follower:
         except TimeoutError:
             raise LogUnavailable(
                 f"{self._place} sends no notifications: if there is a pooler that shares sessions before it, give "
-                "notify_dsn= with a URL past it, or wake=poll"
+                "notify_dsn= with a URL past it, to the same database, or wake=poll"
             ) from None
 
     def _on_notification(self, connection: object, pid: int, channel: str, payload: str) -> None:
@@ -195,7 +207,7 @@ class Follower:
         if self._session.current is None:
             raise LogUnavailable(f"{self._place}: the connection that listens was lost")
         since = self._watched.take()
-        schema = self._place.schema
+        schema = self._place.namespace
         found = await self._session.run(
             lambda connection: look(connection, schema, since), self._place.heartbeat_timeout
         )

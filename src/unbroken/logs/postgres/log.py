@@ -24,8 +24,12 @@ __all__ = ["PostgresLog", "from_url"]
 
 T = TypeVar("T")
 
-MAKING_INTERVAL = 0.02
-"""Seconds between two looks for a topic that somebody's transaction is about to make: none of our connections waits."""
+HELD_INTERVAL = 0.02
+"""Seconds between two looks at a topic that somebody's transaction makes or holds: none of our connections waits."""
+
+_SLOW = ": see whether it runs, or is overloaded"
+_MADE = ": another transaction has appended to topic {topic!r} for the first time, and is not committed"
+_HELD = ": another transaction holds topic {topic!r}: publish last in a transaction, and commit at once"
 
 
 def from_url(url: str) -> PostgresLog:
@@ -52,8 +56,8 @@ class _Parts:
 class PostgresLog:
     """Topics in tables of PostgreSQL, for all processes that reach it; and in your own transactions.
 
-    A process opens up to six connections: one that listens, one that appends and up to two more while topics are held
-    by others' transactions, and up to two that read. They are kept. To be opened in each process after it was forked.
+    A process opens up to five connections: one that listens, one that appends and another once topics are held by
+    others' transactions, and up to two that read. They are kept. To be opened in each process after it was forked.
 
     Args:
         url: `postgresql://user:password@host:5432/database`. Several hosts (`one,other`) and the settings of libpq
@@ -140,7 +144,9 @@ class PostgresLog:
     ) -> Appended:
         """Append a batch. See `Log.append`."""
         check_batch(topic, drafts, key, fence, close)
-        return await self._in_time(self._open().writer.submit(Batch.of(topic, drafts, key, fence, close)))
+        writer = self._open().writer
+        future = writer.submit(Batch.of(topic, drafts, key, fence, close))
+        return await self._in_time(future, lambda: _HELD.format(topic=topic) if writer.is_held(topic) else _SLOW)
 
     async def append_within(
         self,
@@ -155,8 +161,10 @@ class PostgresLog:
         """Append a batch in the transaction that `connection` is in: it exists if that is committed, and only then.
 
         `connection` is one of asyncpg's, a psycopg `AsyncConnection`, or an `AsyncConnection` or `AsyncSession` of
-        SQLAlchemy's, to this database. It is not committed, rolled back or closed. Others that append to the topic
-        wait for the transaction's end: publish last, and commit. It needs no `start`, but the tables.
+        SQLAlchemy's, to this database: that is not checked, and in another the tables are missing, or are another
+        log's. It is not committed, rolled back or closed. Others that append to the topic wait for the transaction's
+        end: publish last, and commit. A topic that another transaction holds is waited for up to `timeout`, or the
+        `lock_timeout` that is set, if that is less. It needs no `start`, but the tables.
 
         Raises:
             ConfigurationError: none of these, or it is in no transaction.
@@ -186,12 +194,15 @@ class PostgresLog:
     async def read(self, topic: str, after: int, limit: int) -> Page:
         """Return a page; one that is near a megabyte ends."""
         check_name("topic", topic)
+        why = _SLOW
         try:
             async with asyncio.timeout(self._place.timeout):
-                return await self._read(topic, after, limit)
+                while (page := await self._read(topic, after, limit)) is None:
+                    why = _MADE.format(topic=topic)
+                    await asyncio.sleep(HELD_INTERVAL)
+                return page
         except TimeoutError:
-            why = f"another transaction has appended to topic {topic!r} for the first time, and is not committed"
-            raise LogUnavailable(f"{self._place} has no page within {self._place.timeout:g} s: {why}") from None
+            raise LogUnavailable(f"{self._place} has no page within {self._place.timeout:g} s{why}") from None
 
     async def head(self, topic: str) -> Head:
         """Return the end of the topic."""
@@ -200,18 +211,18 @@ class PostgresLog:
     async def trim(self, topic: str, retention: Retention) -> int:
         """Drop what is over the bounds, in small steps between which others append."""
         check_name("topic", topic)
-        schema, patience = self._place.schema, self._place.timeout * 0.2
-        gone, more = 0, True
-        while more:
-            step = await self._ask(lambda connection: statements.trim(connection, schema, topic, retention, patience))
-            gone, more = gone + step.gone, step.more
+        gone = 0
+        while True:
+            step = await self._trim(topic, retention)
+            gone += step.gone
             if step.forgotten:
                 self._open().follower.note_forgotten(topic)
-        return gone
+            if not step.more:
+                return gone
 
     async def topics(self) -> Sequence[str]:
         """Return the names of all topics."""
-        return await self._ask(lambda connection: statements.topics(connection, self._place.schema))
+        return await self._ask(lambda connection: statements.topics(connection, self._place.namespace))
 
     async def watch(self, topic: str) -> None:
         """Tell the listener of this topic from now on."""
@@ -223,25 +234,36 @@ class PostgresLog:
         if self._parts is not None:
             self._parts.follower.unwatch(topic)
 
-    async def _read(self, topic: str, after: int, limit: int) -> Page:
-        schema = self._place.schema
+    async def _read(self, topic: str, after: int, limit: int) -> Page | None:
+        """Read a page, having made the topic if there is none; None: somebody else is about to make it."""
+        schema = self._place.namespace
         while True:
             page = await self._ask(lambda connection: statements.page(connection, schema, topic, after, limit))
-            if page is not None:
+            if page is not None or not await self._ask(lambda connection: statements.make(connection, schema, topic)):
                 return page
-            if not await self._ask(lambda connection: statements.make(connection, schema, topic)):
-                await asyncio.sleep(MAKING_INTERVAL)
+
+    async def _trim(self, topic: str, retention: Retention) -> statements.Trimmed:
+        """Do a step, once the topic is free: who waits for its lock may be what PostgreSQL ends in a deadlock."""
+        schema = self._place.namespace
+        deadline = asyncio.get_running_loop().time() + self._place.timeout
+        while asyncio.get_running_loop().time() < deadline:
+            step = await self._ask(lambda connection: statements.trim(connection, schema, topic, retention))
+            if not step.held:
+                return step
+            await asyncio.sleep(HELD_INTERVAL)
+        raise LogUnavailable(
+            f"{self._place} trimmed nothing within {self._place.timeout:g} s{_HELD.format(topic=topic)}"
+        )
 
     async def _ask(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        return await self._in_time(self._open().readers.ask(work))
+        return await self._in_time(self._open().readers.ask(work), lambda: _SLOW)
 
-    async def _in_time(self, future: asyncio.Future[T]) -> T:
+    async def _in_time(self, future: asyncio.Future[T], why: Callable[[], str]) -> T:
         try:
             async with asyncio.timeout(self._place.timeout):
                 return await future
         except TimeoutError:
-            late = f"{self._place} did not answer within {self._place.timeout:g} s"
-            raise LogUnavailable(f"{late}: see whether it runs, or is overloaded") from None
+            raise LogUnavailable(f"{self._place} did not answer within {self._place.timeout:g} s{why()}") from None
 
     def _open(self) -> _Parts:
         if self._parts is None:

@@ -14,8 +14,10 @@ from unbroken.logs.postgres.statements import entry_of
 __all__ = ["News", "look"]
 
 MAX_ENTRIES = 500
+MAX_ROWS = 5000
 MAX_BYTES = 4 * 1024 * 1024
-"""What is handed over at once, at most. Who has fallen behind by more reads the log at his own pace."""
+"""What is handed over at once, at most: entries of one topic, entries beside the first of each, payload.
+Who has fallen behind by more reads the log at his own pace."""
 
 _LOOK = f"""
 SELECT n, epoch, head, head_tag, closed, seq, tag, previous, appended_at,
@@ -23,7 +25,8 @@ SELECT n, epoch, head, head_tag, closed, seq, tag, previous, appended_at,
 FROM (
     SELECT w.n, t.epoch, t.seq AS head, t.tag AS head_tag, t.closed IS NOT NULL AS closed,
         e.seq, e.tag, e.previous, e.appended_at, e.payload,
-        sum(octet_length(e.payload)) OVER (ORDER BY w.n, e.seq) AS bytes
+        sum(octet_length(e.payload)) OVER (ORDER BY w.n, e.seq) AS bytes,
+        row_number() OVER (ORDER BY w.n, e.seq) AS nth, row_number() OVER (PARTITION BY w.n ORDER BY e.seq) AS nth_there
     FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::text[], $5::boolean[]) WITH ORDINALITY
         AS w(name, epoch, seq, tag, closed, n)
     LEFT JOIN {{schema}}.topics AS t ON t.name = w.name
@@ -33,7 +36,7 @@ FROM (
     ) AS e ON true
     WHERE (w.epoch, w.seq, w.tag, w.closed) IS DISTINCT FROM
         (coalesce(t.epoch, ''), coalesce(t.seq, 0), coalesce(t.tag, ''), t.closed IS NOT NULL)
-) AS found ORDER BY n, seq
+) AS found WHERE nth_there = 1 OR (nth <= {MAX_ROWS} AND bytes <= {MAX_BYTES}) ORDER BY n, seq
 """  # noqa: S608 # constants
 
 

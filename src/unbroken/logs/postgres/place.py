@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from unbroken.errors import ConfigurationError
 
-__all__ = ["COMMITS", "Commit", "Place", "Wake", "settings_of", "shown"]
+__all__ = ["COMMITS", "Commit", "Place", "Wake", "by_host", "settings_of", "shown"]
 
 Wake = Literal["notify", "poll"]
 Commit = Literal["on", "off", "local", "remote_write", "remote_apply"]
@@ -21,7 +22,7 @@ COMMITS = ("on", "off", "local", "remote_write", "remote_apply")
 SCHEMES = ("postgresql", "postgres")
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}", re.ASCII)
-"""Needs no quotes, and leaves room in the name of the channel, which has 63 bytes."""
+"""Leaves room in the name of the channel, which has 63 bytes."""
 
 DRIVER_SETTINGS = {
     "host", "port", "user", "password", "passfile", "dbname", "database", "service", "servicefile", "options",
@@ -36,8 +37,8 @@ DRIVER_SETTINGS = {
 class Place:
     """A database, the schema in it, and the settings. See `PostgresLog`."""
 
-    dsn: str
-    notify_dsn: str | None = None
+    dsn: str = field(repr=False)
+    notify_dsn: str | None = field(default=None, repr=False)
     schema: str = "unbroken"
     wake: Wake = "notify"
     poll_interval: float = 0.25
@@ -63,6 +64,11 @@ class Place:
             _check_seconds(name, getattr(self, name))
 
     @property
+    def namespace(self) -> str:
+        """The schema as SQL names it: it may be a reserved word."""
+        return f'"{self.schema}"'
+
+    @property
     def channel(self) -> str:
         """The channel of its notifications."""
         return f"unbroken:{self.schema}"
@@ -82,14 +88,61 @@ def settings_of(url: str) -> tuple[dict[str, Any], str]:
     Raises:
         ConfigurationError: a value is of another kind than its setting.
     """
-    parts = urlsplit(url)
+    parts = _split("url", url)
     ours, rest = dict[str, Any](), list[tuple[str, str]]()
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name in _READERS:
             ours[name] = _READERS[name](name, value)
         else:
             rest.append((name, value))
-    return ours, parts._replace(query=urlencode(rest)).geturl()
+    return ours, _joined(parts, parts.netloc, rest)
+
+
+def by_host(dsn: str) -> list[str]:
+    """Return a URL of several hosts as one for each."""
+    parts = urlsplit(dsn)
+    query = dict(parse_qsl(parts.query))
+    user, at, hosts = parts.netloc.rpartition("@")
+    if hosts:
+        return [_joined(parts, f"{user}{at}{host}", query.items()) for host in hosts.split(",")]
+    names, ports = query.pop("host", "").split(","), query.pop("port", "").split(",")
+    if len(names) == 1 or len(ports) not in (1, len(names)):
+        return [dsn]
+    ports *= len(names) // len(ports)
+    each = ({"host": name} | ({"port": port} if port else {}) for name, port in zip(names, ports, strict=True))
+    return [_joined(parts, parts.netloc, (query | one).items()) for one in each]
+
+
+def _joined(parts: SplitResult, netloc: str, query: Iterable[tuple[str, str]]) -> str:
+    """Put a URL together again; urlunsplit leaves out the // of one without a host."""
+    written = urlencode(tuple(query))
+    return f"{parts.scheme}://{netloc}{parts.path}{'?' if written else ''}{written}"
+
+
+def _split(name: str, url: str) -> SplitResult:
+    """Take a URL apart, if it is one. No error says anything of it: any part may be one of a password's."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    is_url = bool(parts.scheme) and url[len(parts.scheme) :].startswith("://") and "#" not in url
+    queries = (item for item in parts.query.split("&") if not item.startswith("notify_dsn="))
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if (
+        not is_url
+        or parts.netloc.count("@") > 1
+        or "@" in parts.path
+        or any("@" in item for item in queries)
+        or not all(map(_HOST.fullmatch, hosts))
+    ):
+        raise ConfigurationError(
+            f"{name} is no URL such as postgresql://user:password@host:5432/database: percent-encode what is neither a "
+            "letter nor a digit in user and password"
+        )
+    return parts
+
+
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d+)?")
 
 
 def shown(dsn: str) -> str:
@@ -133,7 +186,7 @@ _READERS = {
 
 
 def _check_dsn(name: str, dsn: str) -> None:
-    parts = urlsplit(dsn)
+    parts = _split(name, dsn)
     if parts.scheme not in SCHEMES:
         raise ConfigurationError(f"{name} is no URL of PostgreSQL: it begins with {parts.scheme!r}, not postgresql://")
     unknown = sorted({key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - DRIVER_SETTINGS)

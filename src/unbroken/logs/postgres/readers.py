@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from unbroken.errors import LogError, LogUnavailable
-from unbroken.logs.postgres.driver import Connection, Lost
+from unbroken.logs.postgres.driver import Conflict, Connection, Lost
 from unbroken.logs.postgres.place import Place
 from unbroken.logs.postgres.session import Session
 
@@ -72,7 +72,7 @@ class Readers:
         try:
             try:
                 result = await session.run(question.work, self._place.timeout / 2)
-            except Lost:
+            except (Lost, Conflict):
                 result = await session.run(question.work, self._place.timeout / 2)
         except LogError as exc:
             _fail(question.future, exc)

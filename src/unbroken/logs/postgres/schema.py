@@ -12,7 +12,8 @@ from unbroken.logs.postgres.place import Place
 
 __all__ = ["Migration", "migrations", "prepare", "script"]
 
-_TABLE = """CREATE SCHEMA IF NOT EXISTS {schema};
+# A schema that is there needs no right to make one; with IF NOT EXISTS it would.
+_TABLE = """DO $$ BEGIN IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF; END $$;
 CREATE TABLE IF NOT EXISTS {schema}.migrations (
     number int PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT now()
@@ -53,10 +54,10 @@ async def prepare(connection: Connection, place: Place) -> None:
     Raises:
         LogUnavailable: something is missing, or was made by a newer version.
     """
-    applied = await _applied(connection, place.schema)
+    applied = await _applied(connection, place.namespace)
     newest = migrations()[-1].number
     if applied < newest and place.migrate:
-        await _apply(connection, place.schema)
+        await _apply(connection, place.namespace)
     elif applied < newest:
         raise LogUnavailable(
             f"{place} cannot be used: its tables are at step {applied}, and this needs {newest}. Apply what `python -m "

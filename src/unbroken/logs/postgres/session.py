@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from unbroken.logs.postgres.driver import FAILURES, Connection, connect, translate
+from unbroken.logs.postgres.driver import FAILURES, Conflict, Connection, connect, translate
 from unbroken.logs.postgres.place import Place
 from unbroken.logs.postgres.schema import prepare
 
@@ -23,8 +23,10 @@ class Session:
     """
 
     def __init__(self, place: Place, dsn: str | None = None) -> None:
+        """Over another URL, if one is given: then no tables are made there."""
         self._place = place
         self._dsn = dsn or place.dsn
+        self._prepares = dsn is None
         self._connection: Connection | None = None
         self._wrapped = not place.prepared_statements
 
@@ -48,7 +50,9 @@ class Session:
             return await self._do(connection, work)
         except FAILURES as exc:
             reason = TimeoutError() if loop.time() >= deadline else exc
-            raise translate(self._place, reason, self._dsn, f"did not answer within {timeout:g} s") from exc
+            error = translate(self._place, reason, self._dsn, f"did not answer within {timeout:.3g} s")
+            self._wrapped |= isinstance(error, Conflict)  # the server's default level may have changed
+            raise error from exc
         except BaseException:
             connection.terminate()  # a task that is cancelled here leaves an answer behind that is not the next one's
             raise
@@ -85,12 +89,13 @@ class Session:
         late = loop.call_at(deadline, connection.terminate)
         try:
             async with connection.transaction(isolation="read_committed"):
-                await prepare(connection, self._place)
+                if self._prepares:
+                    await prepare(connection, self._place)
                 isolation = await connection.fetchval("SELECT current_setting('default_transaction_isolation')")
         except FAILURES as exc:
             connection.terminate()
             reason = TimeoutError() if loop.time() >= deadline else exc
-            raise translate(self._place, reason, self._dsn, f"did not answer within {timeout:g} s") from exc
+            raise translate(self._place, reason, self._dsn, f"did not answer within {timeout:.3g} s") from exc
         except BaseException:
             connection.terminate()
             raise

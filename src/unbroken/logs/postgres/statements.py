@@ -54,7 +54,9 @@ WHERE t.name = $1 AND t.epoch = $2 AND e.seq BETWEEN $3 AND $4 ORDER BY e.seq
 """
 
 _APPEND = "SELECT * FROM {schema}.append_once($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)"
-_TRIM = "SELECT * FROM {schema}.trim($1,$2,$3,$4,$5,$6,$7,$8)"
+_TRIM = "SELECT * FROM {schema}.trim($1,$2,$3,$4,$5,$6,$7)"
+
+BIGGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ class Call:
     """Seconds to wait for the locks of others."""
     commit: str | None
     channel: str | None
-    wait: bool
-    again: bool
+    wait: bool = False
+    """For a topic that is held."""
+    since: float | None = None
+    """Seconds in which the call before may have been made, if this repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Trimmed:
     gone: int
     more: bool
     forgotten: bool
+    held: bool
+    """Nothing: somebody's transaction has the topic."""
 
 
 async def append(connection: Connection, schema: str, call: Call, topics: Sequence[Sequence[Batch]]) -> Sequence[Row]:
@@ -91,7 +97,7 @@ async def append(connection: Connection, schema: str, call: Call, topics: Sequen
         *append_arguments(topics),
         call.channel,
         call.wait,
-        call.again,
+        call.since,
     )
 
 
@@ -131,21 +137,24 @@ async def topics(connection: Connection, schema: str) -> Sequence[str]:
     return [row["name"].decode() for row in rows]
 
 
-async def trim(connection: Connection, schema: str, topic: str, retention: Retention, patience: float) -> Trimmed:
+async def trim(connection: Connection, schema: str, topic: str, retention: Retention) -> Trimmed:
     """Drop up to a chunk of what is over the bounds."""
     row = await connection.fetchrow(
         _TRIM.format(schema=schema),
         topic.encode(),
         CHUNK,
-        int(patience * 1000),
-        retention.max_events,
+        _clamped(retention.max_events),
         retention.max_age,
-        retention.max_bytes,
+        _clamped(retention.max_bytes),
         retention.key_age,
         retention.forget_after,
     )
     assert row is not None
-    return Trimmed(row["gone"], row["more"], row["forgotten"])
+    return Trimmed(row["gone"], row["more"], row["forgotten"], row["held"])
+
+
+def _clamped(bound: int | None) -> int | None:
+    return None if bound is None else min(bound, BIGGEST)
 
 
 def entry_of(row: Row) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from unbroken.errors import ConfigurationError
@@ -16,11 +16,22 @@ from unbroken.logs.postgres.statements import BETWEEN, entry_of
 
 __all__ = ["append", "append_sync"]
 
-_APPEND = "SELECT * FROM {schema}.append({0},{1},{2},{3},{4},{5},{6},{7},{8},{9},{10},{11},{12})"
+_APPEND = """
+SELECT outcome, epoch, first_seq::text, seq::text, tag, previous, fence::text, appended_at::text
+FROM {schema}.append({0},{1},{2},{3},{4},{5},{6},{7},{8},{9},{10},{11},NULL)
+"""
 _APPEND_TYPES = (
     "bytea[]", "text[]", "text[]", "int[]", "bytea[]", "bigint[]", "text[]", "int[]", "text[]", "bytea[]",
-    "text", "boolean", "boolean",
+    "text", "int",
 )  # fmt: skip
+# All answers are text: the connection is an application's, which may have codecs of its own for anything else.
+_BETWEEN = f"""
+SELECT seq::text, tag, previous, encode(payload, 'hex') AS payload, appended_at::text
+FROM ({BETWEEN}) AS found ORDER BY found.seq
+"""  # noqa: S608 # a constant
+_READERS: dict[str, Callable[[str], object]] = {
+    "first_seq": int, "seq": int, "fence": int, "appended_at": float, "payload": bytes.fromhex
+}  # fmt: skip
 _BETWEEN_TYPES = ("bytea", "text", "bigint", "bigint")
 
 _KINDS = "a connection of asyncpg or psycopg, or a connection or session of SQLAlchemy"
@@ -42,7 +53,7 @@ class _Question:
 async def append(connection: Any, place: Place, batch: Batch) -> Appended:
     """Append a batch in the transaction that the connection is in."""
     asked = await _asker(connection)
-    row = (await asked(_to_append(place, batch)))[0]
+    row = _plain((await asked(_to_append(place, batch)))[0])
     kept = await asked(_to_read(place, batch, row)) if _is_read(row) else ()
     return answered(batch, row, _entries(kept))
 
@@ -50,7 +61,7 @@ async def append(connection: Any, place: Place, batch: Batch) -> Appended:
 def append_sync(connection: Any, place: Place, batch: Batch) -> Appended:
     """Do the same with a synchronous one."""
     asked = _asker_sync(connection)
-    row = asked(_to_append(place, batch))[0]
+    row = _plain(asked(_to_append(place, batch))[0])
     kept = asked(_to_read(place, batch, row)) if _is_read(row) else ()
     return answered(batch, row, _entries(kept))
 
@@ -59,12 +70,13 @@ def append_sync(connection: Any, place: Place, batch: Batch) -> Appended:
 
 
 def _to_append(place: Place, batch: Batch) -> _Question:
-    text = _APPEND.replace("{schema}", place.schema)
-    return _Question(text, _APPEND_TYPES, (*append_arguments([[batch]]), place.notified, True, False))
+    text = _APPEND.replace("{schema}", place.namespace)
+    patience = int(place.timeout * 1000)
+    return _Question(text, _APPEND_TYPES, (*append_arguments([[batch]]), place.notified, patience))
 
 
 def _to_read(place: Place, batch: Batch, row: Row) -> _Question:
-    text = BETWEEN.replace("{schema}", place.schema)
+    text = _BETWEEN.replace("{schema}", place.namespace)
     for number in range(1, 5):
         text = text.replace(f"${number}", f"{{{number - 1}}}")
     return _Question(text, _BETWEEN_TYPES, (batch.topic.encode(), row["epoch"], row["first_seq"], row["seq"]))
@@ -75,7 +87,13 @@ def _is_read(row: Row) -> bool:
 
 
 def _entries(rows: Sequence[Row]) -> tuple[Entry, ...]:
-    return tuple(replace(entry, payload=bytes(entry.payload)) for entry in map(entry_of, rows))  # psycopg2: memoryview
+    return tuple(entry_of(_plain(row)) for row in rows)
+
+
+def _plain(row: Row) -> Row:
+    """Return a row with its values: from a database of encoding SQL_ASCII psycopg has bytes for texts."""
+    texts = {name: value.decode() if isinstance(value, bytes) else value for name, value in row.items()}
+    return {name: value if value is None else _READERS.get(name, str)(value) for name, value in texts.items()}
 
 
 # Whom. None of them is imported: what is given was made by something that is imported already.
@@ -154,14 +172,16 @@ async def _ask_asyncpg(connection: Any, question: _Question) -> Sequence[Row]:
 
 
 async def _ask_psycopg(connection: Any, question: _Question) -> Sequence[Row]:
-    async with connection.cursor(row_factory=sys.modules["psycopg.rows"].dict_row) as cursor:
+    # Not its own kind of cursor: that may write places otherwise.
+    dict_row = sys.modules["psycopg.rows"].dict_row
+    async with sys.modules["psycopg"].AsyncCursor(connection, row_factory=dict_row) as cursor:
         await cursor.execute(_of_psycopg(question), question.arguments)
         rows: Sequence[Row] = await cursor.fetchall()
         return rows
 
 
 def _ask_psycopg_sync(connection: Any, question: _Question) -> Sequence[Row]:
-    with connection.cursor(row_factory=sys.modules["psycopg.rows"].dict_row) as cursor:
+    with sys.modules["psycopg"].Cursor(connection, row_factory=sys.modules["psycopg.rows"].dict_row) as cursor:
         cursor.execute(_of_psycopg(question), question.arguments)
         rows: Sequence[Row] = cursor.fetchall()
         return rows
