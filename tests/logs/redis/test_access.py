@@ -61,6 +61,21 @@ def test_what_is_not_permitted_is_said(valkey: Valkey, prefix: str) -> None:
     asyncio.run(scenario())
 
 
+def test_a_channel_that_is_not_permitted_is_asked_for_less_and_less(valkey: Valkey, prefix: str) -> None:
+    """Connecting works and subscribing does not: it is tried again with the growing delay of any other failure."""
+    user = ("app", "reset", "on", ">secret", f"~{prefix}:*", f"&{prefix}:*:ok", *COMMANDS.split())
+    assert valkey.ask("ACL", "SETUSER", *user) == "+OK"
+
+    async def scenario() -> None:
+        url = with_settings(valkey.url.replace("//", "//app:secret@"), prefix, timeout=0.6)
+        async with opened(url) as (log, listener):
+            await log.watch("ok")
+            await refusal(log.watch("t"))
+            assert 0 < len(listener.troubles) < 6
+
+    asyncio.run(scenario())
+
+
 def test_a_secure_server_is_spoken_to(valkey: Valkey, tmp_path: Path, prefix: str) -> None:
     """`rediss://` speaks TLS, and refuses a server whose certificate nobody vouches for."""
     made = certificate(tmp_path)

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 from tests.engines.valkey import Valkey
-from tests.logs.redis.running import QUICK, opened, with_settings
+from tests.logs.redis.running import QUICK, eventually, opened, refusal, relayed, with_settings
 from unbroken import Hub
-from unbroken.logs import Draft
+from unbroken.logs import Draft, open_log
+from unbroken.testing.logs import Recorder
 from unbroken.testing.logs.handles import drafts, everything
 
 
@@ -126,7 +127,7 @@ def test_many_topics_are_watched_and_heard_again(valkey: Valkey, prefix: str) ->
             for name in names[::2]:
                 await log.unwatch(name)
             valkey.ask("CLIENT", "KILL", "TYPE", "pubsub")
-            await listener.until(lambda: None in listener.doubts, "a doubt about all")
+            await listener.until(lambda: sum(len(one or ()) for one in listener.doubts) >= 1000, "a doubt about each")
             await asyncio.gather(*(log.append(name, [Draft(b"x")]) for name in names))
             await listener.until(lambda: len(listener.told) == 1000, "a thousand events")
             assert {topic for topic, _, _, _ in listener.told} == set(names[1::2])
@@ -160,5 +161,64 @@ def test_large_events_are_told_as_a_doubt(valkey: Valkey, prefix: str) -> None:
             await log.append("t", drafts(b"x" * 1024 * 1024))
             await listener.until(lambda: ("t",) in listener.doubts, "a doubt")
             assert [len(entry.payload) for entry in await everything(log, "t")] == [1024 * 1024]
+
+    asyncio.run(scenario())
+
+
+def test_a_second_start_is_refused(valkey: Valkey, prefix: str) -> None:
+    """A log that is open is not opened twice; one that is stopped while it starts stays closed."""
+
+    async def scenario() -> None:
+        async with opened(with_settings(valkey.url, prefix)) as (log, listener):
+            assert "is open" in await refusal(log.start(listener))
+        starting = asyncio.create_task(log.start(listener))
+        await asyncio.sleep(0)
+        await log.stop()
+        assert "stopped" in await refusal(starting)
+        assert "not open" in await refusal(log.topics())
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_that_is_cancelled_closes_all_the_same(valkey: Valkey, prefix: str) -> None:
+    """Who has less patience than a stop leaves neither a task nor a connection behind."""
+
+    async def scenario() -> None:
+        async with relayed(valkey.port) as relay:
+            log = open_log(with_settings(f"redis://127.0.0.1:{relay.port}", prefix))
+            await log.start(Recorder())
+            await log.append("t", drafts(b"1"))
+            relay.hold()
+            appending = asyncio.create_task(log.append("t", drafts(b"2")))
+            stopping = asyncio.create_task(log.stop())
+            await asyncio.wait((appending,), timeout=0.05)
+            stopping.cancel()
+            await asyncio.wait((stopping,))
+            relay.let_go()
+            await asyncio.wait((appending,))
+
+            async def ended() -> bool:
+                return not any("unbroken redis" in task.get_name() for task in asyncio.all_tasks())
+
+            await eventually(ended, "the end of all tasks")
+
+    asyncio.run(scenario())
+
+
+def test_another_watch_that_fails_undoes_nothing(valkey: Valkey, prefix: str) -> None:
+    """A topic that is watched, and watched again in vain while the engine is away, is heard when that is back."""
+
+    async def scenario() -> None:
+        async with relayed(valkey.port) as relay:
+            url = with_settings(f"redis://127.0.0.1:{relay.port}", prefix, **QUICK | {"timeout": 0.3})
+            async with opened(url) as (log, listener), opened(with_settings(valkey.url, prefix)) as (other, _):
+                await log.watch("t")
+                relay.cut()
+                await listener.until(lambda: bool(listener.troubles), "trouble")
+                await refusal(log.watch("t"))
+                await relay.open(relay.port)
+                await listener.until(lambda: bool(listener.doubts), "a doubt")
+                await other.append("t", drafts(b"after"))
+                await listener.until(lambda: 1 in listener.entries("t"), "the event")
 
     asyncio.run(scenario())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from unbroken.errors import ConfigurationError
-from unbroken.logs import open_log
+from unbroken.logs import Log, open_log
 from unbroken.logs.redis import RedisLog
 from unbroken.logs.redis.place import DEFAULTS, Place, place_of, split_settings
 
@@ -72,6 +74,38 @@ def test_what_cannot_be_is_named(url: str, said: str) -> None:
         open_log(url)
     assert said in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://someone:hid/den@host/0",
+        "redis://someone:hid#den@host/0",
+        "redis://someone:hid?den@host/0",
+        "redis://someone:1/den@host/0",
+        "redis://someone:1#den@host/0",
+        "redis://someone:1?den@host/0",
+        "redis://someone:1?timeout=den@host/0",
+        "redis://someone:hid[den@host/0",
+        "redis+cluster://:hid]den@a,[b",
+        "redis+cluster://:hidden@a],[b",
+        "redis:someone:hidden@host",
+        "redis:hidden",
+    ],
+)
+@pytest.mark.parametrize("of", [open_log, RedisLog])
+def test_no_part_of_a_password_is_shown(url: str, of: Callable[[str], Log]) -> None:
+    """A password that is not percent-encoded may be read as a port, a path or a setting: none of these is shown."""
+    with pytest.raises(ConfigurationError) as caught:
+        of(url)
+    assert not [part for part in ("hid", "den", "someone") if part in str(caught.value)]
+
+
+@pytest.mark.parametrize("url", ["redis://host#0", "redis://host?replicas=1#0"])
+def test_nothing_is_passed_over(url: str) -> None:
+    """What stands behind a `#` is refused: it may be most of a password."""
+    with pytest.raises(ConfigurationError, match="percent-encode a # as %23"):
+        open_log(url)
 
 
 def test_keywords_are_checked() -> None:

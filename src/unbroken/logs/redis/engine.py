@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from unbroken.logs.contract import Guarantees
-from unbroken.logs.redis.failures import Lost
+from unbroken.logs.redis.failures import Lost, Refused
 from unbroken.logs.redis.nodes import Call, Nodes
 from unbroken.logs.redis.place import Place
 
@@ -37,7 +35,7 @@ async def guarantees_of(nodes: Nodes, place: Place) -> Guarantees:
     await nodes.ready()
     try:
         found = _read(await nodes.run(Call(0, ("INFO",))))
-    except ResponseError:  # an ACL may forbid to ask
+    except Refused:  # an ACL may forbid to ask
         return UNKNOWN
     version = found.get("redis_version", "7")
     if version.partition(".")[0].isdecimal() and int(version.partition(".")[0]) < OLDEST:
@@ -54,7 +52,7 @@ async def guarantees_of(nodes: Nodes, place: Place) -> Guarantees:
 async def _fsync(nodes: Nodes) -> str:
     try:
         reply = await nodes.run(Call(0, ("CONFIG", "GET", "appendfsync")))
-    except ResponseError:  # hosted engines forbid to ask
+    except Refused:  # hosted engines forbid to ask
         return ""
     return str(reply[1].decode()) if reply else ""
 

@@ -20,7 +20,7 @@ from redis.exceptions import (
 
 from unbroken.errors import LogUnavailable
 
-__all__ = ["Lost", "Unconfirmed", "code_of", "meaning_of", "node_of", "unavailable"]
+__all__ = ["Lost", "Refused", "code_of", "meaning_of", "node_of", "unavailable"]
 
 
 class Lost(Exception):  # noqa: N818 # never leaves this package
@@ -32,8 +32,15 @@ class Lost(Exception):  # noqa: N818 # never leaves this package
         """The engine may have had the command."""
 
 
-class Unconfirmed(Exception):  # noqa: N818 # never leaves this package
-    """Too few replicas have what was written."""
+class Refused(Lost):
+    """The engine has answered that it will not, or too few replicas have what was written: not to be tried again."""
+
+
+UNTOUCHED = frozenset(
+    {"OOM", "MISCONF", "READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "CLUSTERDOWN", "CROSSSLOT", "MOVED", "BUSY"}
+    | {"NOREPLICAS"}
+)
+"""Codes with which a script is refused before it begins."""
 
 
 _CODES: tuple[tuple[type[Exception], str], ...] = (
@@ -89,9 +96,6 @@ def node_of(error: ResponseError) -> tuple[str, int] | None:
     return (host, int(port)) if host else None
 
 
-def unavailable(where: str, error: BaseException | str, doing: str = "") -> LogUnavailable:
+def unavailable(where: str, why: str, doing: str = "") -> LogUnavailable:
     """Return the error for people: which engine, what happened, what helps, and what became of the call."""
-    why = error if isinstance(error, str) else meaning_of(error)
-    if isinstance(error, ResponseError):
-        doing = doing and "nothing was appended"
     return LogUnavailable(f"the log in Redis at {where} cannot be used: {why}" + (f" ({doing})" if doing else ""))

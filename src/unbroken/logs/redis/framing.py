@@ -51,12 +51,15 @@ def appended_of(reply: bytes, tags: Sequence[str], drafts: Sequence[Draft]) -> A
     return Appended(epoch, tuple(entries), Position(epoch, seq, tag))
 
 
-def duplicate_of(reply: Sequence[Any]) -> Appended:
-    """Read what the script `append` returned of a key that was used."""
+def duplicate_of(reply: Sequence[Any], candidate: str) -> Appended:
+    """Read what the script `append` returned of a key that was used.
+
+    The candidate for the epoch is random: with ours it was this very call, whose first answer was lost.
+    """
     epoch, use, rows = reply[0].decode(), reply[1].decode(), reply[2]
-    _first, seq, tag = use.split(":")
+    _first, seq, tag, named = use.split(":")
     entries = tuple(entry_of(int(name.partition(b"-")[0]), fields[1]) for name, fields in rows)
-    return Appended(epoch, entries, Position(epoch, int(seq), tag), duplicate=True)
+    return Appended(epoch, entries, Position(epoch, int(seq), tag), duplicate=named != candidate)
 
 
 def publication_of(message: bytes) -> Publication:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+
+from redis.asyncio.connection import Connection
 
 from unbroken.errors import LogUnavailable
 from unbroken.logs.contract import Listener
@@ -14,7 +16,7 @@ from unbroken.logs.redis.framing import publication_of
 from unbroken.logs.redis.keys import Keys, TopicKeys
 from unbroken.logs.redis.pipe import open_connection
 from unbroken.logs.redis.place import Address, Place
-from unbroken.logs.redis.topology import Nodes, Topology
+from unbroken.logs.redis.topology import Owners, Topology
 from unbroken.logs.redis.voice import Voice
 
 __all__ = ["Hearing"]
@@ -39,15 +41,22 @@ class Hearing:
         """Wanted topics of which nothing is heard yet, and who waits for that."""
         self._changed: dict[bytes, int] = {}
         """Channels, and their buckets, that were watched or unwatched since they were last asked for."""
-        self._nodes: Nodes = ()
+        self._waiters = Counter[str]()
+        """How many wait for each topic."""
+        self._owners: Owners = ()
         self._scattered = True
         """Who tells of which topic has to be settled anew, for all of them."""
         self._heard: set[str] = set()
-        """Wanted topics of which something was heard before: what was missed since is a doubt."""
+        """Wanted topics of which something was heard before: when they are heard anew, what was missed is a doubt."""
+        self._doubted: set[str] = set()
+        """Topics of which that is to be told at the end of this turn."""
+        self._needed: set[Address] = set()
+        """Nodes that have something to tell."""
         self._voices: dict[Address, Voice] = {}
+        self._opening: dict[Address, asyncio.Task[None]] = {}
         self._delays: dict[Address | None, tuple[float, float]] = {}
         """When to try again, and after how long, for each node that failed; None: to find the nodes."""
-        self._doubtful = False
+        self._settling = False
         self._trouble: str | None = None
         self._loop = asyncio.get_running_loop()
         self._next_look = self._loop.time() + place.heartbeat_interval
@@ -67,19 +76,28 @@ class Hearing:
             self._changed[keys.channel] = keys.bucket
             self._wake.set()
             # Unwatched a moment ago, and not given up yet: then it stays, and nothing more is confirmed.
-            if not self._hears(keys):
+            if self._hears(keys):
+                self._heard.add(topic)
+            else:
                 self._missing[topic] = self._loop.create_future()
         if topic not in self._missing:
             return
+        self._waiters[topic] += 1
         try:
             async with asyncio.timeout(self._place.timeout):
                 await asyncio.shield(self._missing[topic])
         except TimeoutError:
-            self.unwatch(topic)
+            # Neither who has heard of it before, nor who waits for it still, has given it up.
+            if topic not in self._heard and self._waiters[topic] == 1:
+                self.unwatch(topic)
             if self._trouble is not None:
                 raise LogUnavailable(self._trouble) from None
             why = f"the subscription was not confirmed within {self._place.timeout:g} s"
             raise unavailable(str(self._place), why) from None
+        finally:
+            self._waiters[topic] -= 1
+            if not self._waiters[topic]:
+                del self._waiters[topic]
 
     def unwatch(self, topic: str) -> None:
         """Hear no more of a topic."""
@@ -104,8 +122,10 @@ class Hearing:
 
     async def stop(self) -> None:
         """Close all; those who wait for a subscription are told that there will be none."""
-        self._task.cancel()
-        await asyncio.wait((self._task,))
+        tasks = (self._task, *self._opening.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         for waiting in self._missing.values():
             self._give_up(waiting, "the log was stopped")
         voices, self._voices = list(self._voices.values()), {}
@@ -130,7 +150,10 @@ class Hearing:
     async def _pause(self) -> None:
         """Wait until there is something to do."""
         # While the nodes cannot be found, nothing can be done for any of them.
-        due = [self._delays[None][0]] if None in self._delays else [at for at, _ in self._delays.values()]
+        busy = self._opening.keys() | self._voices.keys()
+        due = [at for address, (at, _) in self._delays.items() if address not in busy]
+        if None in self._delays:
+            due = [self._delays[None][0]]
         if self._topology.moves:
             due.append(self._next_look)
         try:
@@ -141,60 +164,71 @@ class Hearing:
         self._wake.clear()
         if self._topology.moves and self._loop.time() >= self._next_look:
             self._next_look = self._loop.time() + self._place.heartbeat_interval
-            self._topology.doubt()
+            self._topology.renew().add_done_callback(lambda _: self._wake.set())
 
     async def _mend(self) -> None:
         """Have each node tell of the topics that it has."""
         if not self._is_due(None):
             return
-        nodes = await self._topology.nodes()
+        owners = await self._topology.owners()
+        # From here on nothing is awaited: what is wanted does not change.
         self._delays.pop(None, None)
         changed, self._changed = self._changed, {}
-        unserved = any(nodes[bucket] not in self._voices for bucket in changed.values())
-        if self._scattered or unserved or nodes != self._nodes:
-            self._scattered, self._nodes = False, nodes
-            await self._regroup(nodes)
+        if self._scattered or owners != self._owners:
+            self._scattered, self._owners = False, owners
+            self._regroup(owners)
         else:
-            for address, channels in _by_node(nodes, changed).items():
-                self._voices[address].change(channels, [name for name in channels if name not in self._topics])
+            for address, channels in _by_node(owners, changed).items():
+                self._needed.add(address)
+                if address in self._voices:
+                    self._voices[address].change(channels, [name for name in channels if name not in self._topics])
+        for address in self._needed - self._voices.keys() - self._opening.keys():
+            if self._is_due(address):
+                self._opening[address] = self._loop.create_task(self._open(address), name="unbroken redis voice")
         self._settle()
 
-    async def _regroup(self, nodes: Nodes) -> None:
-        groups = _by_node(nodes, {keys.channel: keys.bucket for keys in self._wanted.values()})
-        if self._place.kind != "cluster":
-            groups.setdefault(nodes[0], {})  # also while nothing is watched: it shows at once when the engine is away
-        for address in set(self._voices) - set(groups):
+    def _regroup(self, owners: Owners) -> None:
+        groups = _by_node(owners, {keys.channel: keys.bucket for keys in self._wanted.values()})
+        if self._place.kind != "cluster" and owners[0] is not None:
+            groups.setdefault(owners[0], {})  # also while nothing is watched: it shows at once when the engine is away
+        self._needed = set(groups)
+        for address in self._voices.keys() - self._needed:
             self._leave(address)
-        for gone in set(self._delays) - set(groups):
+        for gone in self._delays.keys() - self._needed:
             del self._delays[gone]
-        await asyncio.gather(*(self._serve(address, group) for address, group in groups.items()))
+        for address in self._voices.keys() & self._needed:
+            self._voices[address].hold(groups[address])
+            if address in self._delays:
+                # Answered after the subscriptions: a node may let us in, and refuse those.
+                self._voices[address].prove()
 
-    async def _serve(self, address: Address, channels: dict[bytes, int]) -> None:
-        """Have one node tell of these. What is watched or unwatched meanwhile comes in the next round."""
-        voice = self._voices.get(address)
-        if voice is None:
-            self._scattered = True
-            if not self._is_due(address):
-                return
-            try:
-                voice = await self._open(address)
-            except Lost as error:
-                self._topology.doubt()
-                self._failed(address, str(error))
-                return
-        asked = voice.hold(channels)
-        if any(self._topics.get(channel) in self._heard for channel in asked):
-            self._doubtful = True  # it was told elsewhere, and not since
-
-    async def _open(self, address: Address) -> Voice:
+    async def _open(self, address: Address) -> None:
+        """Connect to a node; what it is to tell of is settled in the next round."""
+        await asyncio.sleep(0)  # also with eager tasks it comes to its end after it was kept
         connection = self._place.connection(address)
-        await open_connection(connection, self._place.timeout, primary=self._place.kind != "cluster")
-        voice = self._voices[address] = Voice(
-            connection, self._place, on_message=self._tell, on_confirmed=self._confirm, on_taken=self._take
+        try:
+            await open_connection(connection, self._place.timeout, primary=self._place.kind != "cluster")
+        except Lost as error:
+            self._topology.doubt()
+            if address in self._needed:
+                self._failed(address, str(error))
+        else:
+            self._voices[address] = self._voice(connection, address)
+            self._scattered = True
+        finally:
+            del self._opening[address]
+            self._wake.set()
+
+    def _voice(self, connection: Connection, address: Address) -> Voice:
+        voice = Voice(
+            connection,
+            self._place,
+            on_message=self._tell,
+            on_confirmed=self._confirm,
+            on_taken=self._take,
+            on_proof=lambda: self._proved(address),
         )
         voice.lost = lambda: self._lose(address, voice)
-        self._delays.pop(address, None)
-        await voice.started()
         return voice
 
     def _leave(self, address: Address) -> None:
@@ -223,24 +257,33 @@ class Hearing:
         topic = self._topics.get(channel)
         if topic is None:
             return
+        if topic in self._heard:
+            self._doubted.add(topic)
         self._heard.add(topic)
         waiting = self._missing.pop(topic, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
-        self._settle()
+        self._settle_soon()
+
+    def _proved(self, address: Address) -> None:
+        """A node has taken all that it was asked for, and answers."""
+        if self._delays.pop(address, None) is not None:
+            self._settle_soon()
 
     def _take(self, channel: bytes) -> None:
         """A node tells nothing more of a channel: it belongs to another."""
-        self._doubtful = self._scattered = True
+        self._scattered = True
         self._topology.doubt()
-        self._miss()
+        topic = self._topics.get(channel)
+        if topic is not None and not self._hears(self._wanted[topic]):
+            self._missing.setdefault(topic, self._loop.create_future())
         self._wake.set()
 
     def _lose(self, address: Address, voice: Voice) -> None:
         if self._voices.get(address) is not voice:
             return
         del self._voices[address]
-        self._doubtful = self._scattered = True
+        self._scattered = True
         self._topology.doubt()
         self._miss()
         self._failed(address, voice.why)
@@ -264,7 +307,6 @@ class Hearing:
         self._wake.set()
         where = str(self._place) if address is None else f"{address[0]}:{address[1]}"
         self._trouble = str(unavailable(where, why))
-        self._doubtful = True
         self._listener.on_trouble(self._trouble)
 
     def _give_up(self, waiting: asyncio.Future[None] | None, why: str) -> None:
@@ -276,20 +318,27 @@ class Hearing:
     def _is_due(self, address: Address | None) -> bool:
         return self._delays.get(address, (0.0, 0.0))[0] <= self._loop.time()
 
+    def _settle_soon(self) -> None:
+        """Settle once for all that comes in this turn."""
+        if not self._settling:
+            self._settling = True
+            self._loop.call_soon(self._settle)
+
     def _settle(self) -> None:
-        """Say that all is well, when it is again."""
-        if self._delays or self._missing:
-            return
-        if self._trouble is not None:
+        """Tell of what is heard anew; and that all is well, when it is again."""
+        self._settling = False
+        if self._trouble is not None and not self._delays and self._heard.isdisjoint(self._missing):
             self._trouble = None
             self._listener.on_trouble(None)
-        if self._doubtful:
-            self._doubtful = False
-            self._listener.on_doubt(None)
+        doubted, self._doubted = self._doubted & self._heard, set()
+        if doubted:
+            self._listener.on_doubt(doubted)
 
 
-def _by_node(nodes: Nodes, channels: Mapping[bytes, int]) -> dict[Address, dict[bytes, int]]:
+def _by_node(owners: Owners, channels: Mapping[bytes, int]) -> dict[Address, dict[bytes, int]]:
     groups = defaultdict[Address, dict[bytes, int]](dict)
     for channel, bucket in channels.items():
-        groups[nodes[bucket]][channel] = bucket
+        address = owners[bucket]
+        if address is not None:
+            groups[address][channel] = bucket
     return groups

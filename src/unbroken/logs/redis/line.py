@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from unbroken.logs.redis.pipe import open_connection
+from unbroken.logs.redis.pipe import open_connection, retrieve
 from unbroken.logs.redis.place import Address, Place
 from unbroken.logs.redis.wire import Wire
 
@@ -30,7 +30,7 @@ class Line:
             return self._wire
         if self._opening is None:
             task = asyncio.get_running_loop().create_task(self._open(), name="unbroken redis line")
-            task.add_done_callback(_retrieve)
+            task.add_done_callback(retrieve)
             self._opening = task
         return await asyncio.shield(self._opening)
 
@@ -50,8 +50,10 @@ class Line:
             self._opening.cancel()
             await asyncio.wait((self._opening,))
         if self._wire is not None:
-            await self._wire.drain(timeout)
-            self._wire.close("the log was stopped")
+            try:
+                await self._wire.drain(timeout)
+            finally:
+                self._wire.close("the log was stopped")
             await self._wire.closed()
 
     async def _open(self) -> Wire:
@@ -59,14 +61,7 @@ class Line:
         try:
             connection = self._place.connection(self._address)
             await open_connection(connection, self._place.timeout, primary=self._place.kind != "cluster")
-            self._wire = wire = Wire(connection, self._place.heartbeat_interval, self._place.timeout)
-            await wire.started()
-            return wire
+            self._wire = Wire(connection, self._place.heartbeat_interval, self._place.timeout)
+            return self._wire
         finally:
             self._opening = None
-
-
-def _retrieve(task: asyncio.Task[Wire]) -> None:
-    """Take note of an error: those who waited may all have left."""
-    if not task.cancelled():
-        task.exception()

@@ -9,14 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from unbroken.errors import LogUnavailable
 from unbroken.logs.batch import TAG_BYTES, check_batch, check_name, check_state, new_epoch
 from unbroken.logs.contract import Appended, Draft, Guarantees, Head, Listener, Page, Retention
 from unbroken.logs.position import new_token
 from unbroken.logs.redis.engine import UNKNOWN, guarantees_of
-from unbroken.logs.redis.failures import Lost, Unconfirmed, unavailable
+from unbroken.logs.redis.failures import Lost, unavailable
 from unbroken.logs.redis.framing import appended_of, duplicate_of, page_of
 from unbroken.logs.redis.hearing import Hearing
 from unbroken.logs.redis.keys import BUCKETS, Keys
@@ -29,6 +27,9 @@ __all__ = ["RedisLog", "from_url"]
 
 PAGE_BYTES = 1024 * 1024
 """Payload after which a page ends."""
+
+LAST = 2**63 - 1
+"""Above every `seq`, and within what the engine takes."""
 
 TRIM_ENTRIES = 500
 TRIM_BYTES = 4 * 1024 * 1024
@@ -54,6 +55,16 @@ class _Open:
     topology: Topology
     nodes: Nodes
     hearing: Hearing
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be used: in a fork the connections are the parent's, and with a loop that ended they did."""
+        return self.process == os.getpid() and self.loop is asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        await self.hearing.stop()
+        await self.nodes.stop()
+        await self.topology.stop()
 
 
 class RedisLog:
@@ -106,17 +117,26 @@ class RedisLog:
         self._place = place_of(bare, settings | found)
         self._keys = Keys(self._place.prefix, self._place.db)
         self._publish = "SPUBLISH" if self._place.kind == "cluster" else "PUBLISH"
+        self._starting: object | None = None
         self._opened: _Open | None = None
+        self._closing: asyncio.Task[None] | None = None
         self.guarantees: Guarantees = UNKNOWN
         """What is known before the start; afterwards what the engine says of its own settings."""
 
     async def start(self, listener: Listener) -> None:
         """Connect, and look how the engine is set up. After `stop` it may be started again, on another loop too."""
+        if self._opened is not None and self._opened.is_here:
+            raise LogUnavailable(
+                f"the log in Redis at {self._place} is open: it is started once, or again after a stop"
+            )
+        starting = self._starting = object()
         topology = topology_of(self._place)
         nodes = Nodes(self._place, topology)
         try:
             async with self._deadline():
                 self.guarantees = await guarantees_of(nodes, self._place)
+            if self._starting is not starting:
+                raise unavailable(str(self._place), "it was stopped, or started again, before it was open")
         except BaseException:
             await nodes.stop()
             await topology.stop()
@@ -127,14 +147,11 @@ class RedisLog:
 
     async def stop(self) -> None:
         """Let what was begun come to its end, for up to `timeout` seconds, and close every connection."""
-        opened, self._opened = self._opened, None
-        if opened is None or opened.process != os.getpid():
-            return  # in a fork the connections are the parent's
-        if opened.loop is not asyncio.get_running_loop():
-            return  # its own loop was closed without a stop, and the connections with it
-        await opened.hearing.stop()
-        await opened.nodes.stop()
-        await opened.topology.stop()
+        opened, self._opened, self._starting = self._opened, None, None
+        if opened is not None and opened.is_here:
+            # Its own task: who stops it may have less patience than its deadline, and it is closed all the same.
+            self._closing = opened.loop.create_task(opened.close(), name="unbroken redis stop")
+            await asyncio.shield(self._closing)
 
     async def append(
         self,
@@ -151,23 +168,25 @@ class RedisLog:
         key it is sent again.
         """
         check_batch(topic, drafts, key, fence, close)
-        keys, tags = self._keys.of(topic), [new_token(TAG_BYTES) for _ in drafts]
+        keys, candidate, tags = self._keys.of(topic), new_epoch(), [new_token(TAG_BYTES) for _ in drafts]
         pairs = [part for tag, draft in zip(tags, drafts, strict=True) for part in (tag, draft.payload)]
         arguments = (
-            *(new_epoch(), keys.name, "" if key is None else b"=" + key.encode(), fence_text(fence)),
+            *(candidate, keys.name, "" if key is None else b"=" + key.encode(), fence_text(fence)),
             *(int(close), self._publish, keys.channel, *pairs),
         )
         command = APPEND.by_name(keys.all, *arguments)
         repeatable, replicas = key is not None, self._place.replicas
         call = Call(keys.bucket, command, APPEND, writes=True, repeatable=repeatable, replicas=replicas)
         reply = await self._run(call, "it may have been appended")
+        if isinstance(reply, list):
+            return duplicate_of(reply, candidate)
         return _appended(topic, reply, tags, drafts, fence)
 
     async def read(self, topic: str, after: int, limit: int) -> Page:
         """Return a page; one that is near a megabyte ends."""
         check_name("topic", topic)
         keys = self._keys.of(topic)
-        call = Call(keys.bucket, READ.by_name(keys.all, after, max(limit, 0), PAGE_BYTES), READ)
+        call = Call(keys.bucket, READ.by_name(keys.all[:2], min(max(after, 0), LAST), max(limit, 0), PAGE_BYTES), READ)
         while (reply := await self._run(call)) is None:
             command = MAKE.by_name(keys.all, new_epoch(), keys.name)
             await self._run(Call(keys.bucket, command, MAKE, writes=True))
@@ -226,8 +245,6 @@ class RedisLog:
             raise unavailable(where, f"it did not answer within {timeout:g} s", doing) from None
         except Lost as error:
             raise unavailable(where, str(error), doing if error.sent else doing and "nothing was appended") from error
-        except (Unconfirmed, ResponseError) as error:
-            raise unavailable(where, error, doing) from error
 
     def _open(self) -> _Open:
         if self._opened is None:
@@ -237,15 +254,14 @@ class RedisLog:
         if self._opened.process != os.getpid():
             parent = f"it was opened by process {self._opened.process}, of which this one is a fork"
             raise LogUnavailable(f"the log in Redis at {self._place} cannot be used here: {parent}; open one in each")
+        if self._opened.loop is not asyncio.get_running_loop():
+            raise LogUnavailable(
+                f"the log in Redis at {self._place} was started on another event loop: start it on this"
+            )
         return self._opened
 
 
 def _appended(topic: str, reply: Any, tags: Sequence[str], drafts: Sequence[Draft], fence: int | None) -> Appended:
-    if isinstance(reply, list):
-        found = duplicate_of(reply)
-        # Tags are random: with ours at its end it was this very call, whose first answer was lost.
-        ours = bool(tags) and found.position.tag == tags[-1]
-        return Appended(found.epoch, found.entries, found.position, duplicate=not ours)
     if reply == b"closed":
         check_state(topic, closed=True, highest=None, fence=fence)
     if reply.startswith(b"fenced:"):

@@ -9,9 +9,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from unbroken.logs.redis.failures import Lost, Unconfirmed, code_of, node_of
+from unbroken.logs.redis.failures import UNTOUCHED, Lost, Refused, code_of, meaning_of, node_of
 from unbroken.logs.redis.line import Line
-from unbroken.logs.redis.pipe import Arg
+from unbroken.logs.redis.pipe import Arg, retrieve
 from unbroken.logs.redis.place import Address, Place
 from unbroken.logs.redis.scripts import Script
 from unbroken.logs.redis.topology import Topology
@@ -46,6 +46,15 @@ class _Attempt:
     """The slot is on its way there."""
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What became of a call's attempts."""
+
+    lost: int = 0
+    sent: bool = False
+    """The engine may have had one of them."""
+
+
 class Nodes:
     """The lines of this process: to each node one for what writes, and one for what reads.
 
@@ -65,21 +74,29 @@ class Nodes:
 
         Raises:
             Lost: the engine cannot be reached, or the answer was lost.
-            Unconfirmed: too few replicas have it.
-            ResponseError: what the engine says against it.
+            Refused: what the engine says against it; or too few replicas have it.
         """
-        lost, attempt = 0, _Attempt(call.command)
+        tally = _Tally()
+        try:
+            return await self._tried(call, tally)
+        except Lost as error:
+            raise type(error)(str(error), sent=error.sent or tally.sent) from error
+
+    async def _tried(self, call: Call, tally: _Tally) -> Any:
+        attempt, said = _Attempt(call.command), ""
         for _ in range(REDIRECTIONS):
             try:
                 return await self._once(call, attempt)
+            except Refused:
+                raise
             except Lost as error:
                 self._topology.doubt()
-                lost, attempt = lost + 1, _Attempt(attempt.command)
-                if lost > 1 or (error.sent and not call.repeatable):
+                attempt, tally.lost, tally.sent = _Attempt(attempt.command), tally.lost + 1, tally.sent or error.sent
+                if tally.lost > 1 or (error.sent and not call.repeatable):
                     raise
             except ResponseError as error:
-                attempt = await self._next(call, attempt, error)
-        raise Lost(f"after {REDIRECTIONS} redirections none of its nodes had the topic", sent=False)
+                attempt, said = await self._next(call, attempt, error), str(error)
+        raise Refused(f"it sent us elsewhere {REDIRECTIONS} times, the last time with {said!r}", sent=False)
 
     async def _next(self, call: Call, attempt: _Attempt, error: ResponseError) -> _Attempt:
         """Return what is to be tried instead: each of these errors says that nothing was done."""
@@ -98,7 +115,7 @@ class Nodes:
             case "READONLY":
                 await self._give_up(call.bucket, "it has become a replica")
                 return _Attempt(attempt.command)
-        raise error
+        raise Refused(meaning_of(error), sent=code_of(error) not in UNTOUCHED) from error
 
     async def ready(self) -> None:
         """Connect for what writes.
@@ -119,16 +136,21 @@ class Nodes:
         address = attempt.address or await self._topology.locate(call.bucket)
         wire = await self._line(address, writes=call.writes).wire()
         if attempt.asking:
-            wire.send(("ASKING",)).add_done_callback(_retrieve)
+            wire.send(("ASKING",)).add_done_callback(retrieve)
         reply = await wire.send(attempt.command)
         if call.replicas:
             await self._confirm(wire, call.replicas)
         return reply
 
     async def _confirm(self, wire: Wire, replicas: int) -> None:
-        count = await asyncio.shield(wire.confirm(replicas))
+        try:
+            count = await asyncio.shield(wire.confirm(replicas))
+        except Lost as error:  # by now the append itself was answered, whether this was sent or not
+            raise type(error)(str(error)) from error
+        except ResponseError as error:
+            raise Refused(f"it was written, but no replica could be asked for: {meaning_of(error)}") from error
         if count < replicas:
-            raise Unconfirmed(f"it was written, but only {count} of {replicas} replicas have confirmed it in time")
+            raise Refused(f"it was written, but only {count} of {replicas} replicas have confirmed it in time")
 
     async def _give_up(self, bucket: int, why: str) -> None:
         """Leave a node that is no primary any more."""
@@ -155,8 +177,3 @@ class Nodes:
             if used and key[0] not in used and line.idle:
                 line.drop("it is not needed")
                 del self._lines[key]
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio.connection import Connection
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from unbroken.logs.redis.failures import Lost, meaning_of
 
-__all__ = ["Arg", "Pipe", "ask", "close_connection", "open_connection"]
+__all__ = ["Arg", "Pipe", "Queued", "ask", "close_connection", "open_connection", "retrieve"]
 
 Arg = bytes | str | int
 
@@ -40,13 +41,13 @@ async def open_connection(connection: Connection, timeout: float, *, primary: bo
             if primary:
                 await _check_role(connection)
     except TimeoutError:
-        await close_connection(connection)
+        close_connection(connection)
         raise Lost(f"it did not answer within {timeout:g} s", sent=False) from None
     except (RedisError, OSError, Lost) as error:
-        await close_connection(connection)
+        close_connection(connection)
         raise Lost(meaning_of(error), sent=False) from error
     except BaseException:
-        await close_connection(connection)
+        close_connection(connection)
         raise
 
 
@@ -70,10 +71,27 @@ async def _check_role(connection: Connection) -> None:
         raise Lost(_ROLES.get(role[0], "it is no server that keeps data"), sent=False)
 
 
-async def close_connection(connection: Connection) -> None:
-    """Close a connection, and wait for nobody: a peer that is frozen would hold us up."""
-    with contextlib.suppress(RedisError, OSError):
-        await connection.disconnect(nowait=True)
+def close_connection(connection: Connection) -> None:
+    """Close a connection at once. What it has not written is dropped: a peer that is slow or frozen would keep it."""
+    writer = connection._writer  # redis-py closes by writing all first
+    if writer is not None:
+        writer.transport.abort()
+        connection._close()  # type: ignore[no-untyped-call]
+
+
+def retrieve(future: asyncio.Future[Any]) -> None:
+    """Take note of an answer or an error: those who waited may all have left."""
+    if not future.cancelled():
+        future.exception()
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A command that is to be written, and who waits for its answer."""
+
+    command: Sequence[Arg]
+    size: int = 0
+    answer: asyncio.Future[Any] | None = None
 
 
 class Pipe(ABC):
@@ -82,22 +100,14 @@ class Pipe(ABC):
     def __init__(self, connection: Connection, heartbeat_interval: float | None) -> None:
         self._connection = connection
         self._heartbeat_interval = heartbeat_interval
-        # No bound of its own: who put a command here waits for it, or has subscribed.
-        self._queue: list[Sequence[Arg]] = []
+        self._queue: deque[Queued] = deque()
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._why: str | None = None
         self.lost: Callable[[], None] | None = None
         """Called once, when the connection is gone."""
-        self._started = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="unbroken redis")
-
-    async def started(self) -> None:
-        """Wait until it is at work. A task that is cancelled before its first step closes nothing."""
-        try:
-            await self._started.wait()
-        except BaseException:
-            await close_connection(self._connection)
-            raise
+        self._task.add_done_callback(self._over)  # a task that is cancelled before its first step runs no `finally`
 
     @property
     def alive(self) -> bool:
@@ -114,21 +124,19 @@ class Pipe(ABC):
         if self._why is None:
             self._why = why
             self._task.cancel()
-            self._started.set()
             self._end()
 
     async def closed(self) -> None:
         """Wait until nothing is left of it."""
         await asyncio.wait((self._task,))
-        await close_connection(self._connection)
 
     @abstractmethod
     def _on_reply(self, reply: object) -> None:
         """Take what came."""
 
     @abstractmethod
-    def _on_written(self, count: int) -> None:
-        """Hear that so many commands are about to be written."""
+    def _on_written(self, queued: Sequence[Queued]) -> None:
+        """Hear that these are about to be written."""
 
     @abstractmethod
     def _on_lost(self) -> None:
@@ -138,25 +146,26 @@ class Pipe(ABC):
     def _beat(self) -> None:
         """Put a heartbeat into the queue."""
 
-    def _put(self, command: Sequence[Arg]) -> None:
-        self._queue.append(command)
+    def _put(self, queued: Queued) -> None:
+        self._queue.append(queued)
+        self._queued_bytes += queued.size
         self._wake.set()
 
     async def _run(self) -> None:
-        self._started.set()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_on(), name="unbroken redis writer")
                 group.create_task(self._read_on(), name="unbroken redis reader")
         except* Exception as errors:  # noqa: BLE001 # whatever it is, those who wait are told
             self._why = self._why or _reason(errors)
-        finally:
-            await close_connection(self._connection)
-            if self._why is None:  # cancelled, and not by us: the loop comes to its end, and nobody is to be told
-                self._why, self.lost = "its event loop has ended", None
-            self._end()
+
+    def _over(self, _: asyncio.Task[None]) -> None:
+        if self._why is None:  # cancelled, and not by us: the loop comes to its end, and nobody is to be told
+            self._why, self.lost = "its event loop has ended", None
+        self._end()
 
     def _end(self) -> None:
+        close_connection(self._connection)
         self._on_lost()
         lost, self.lost = self.lost, None
         if lost is not None:
@@ -166,12 +175,23 @@ class Pipe(ABC):
         while True:
             if not self._queue:
                 await self._pause()
-            commands, self._queue = self._queue, []
-            for chunk in _chunks(commands):
-                if not self._connection.is_connected:
-                    return  # the reader has met its end; redis-py would connect anew here
-                self._on_written(len(chunk))
-                await self._connection.send_packed_command(self._connection.pack_commands(chunk), check_health=False)
+            if not self._connection.is_connected:
+                return  # the reader has met its end; redis-py would connect anew here
+            if chunk := self._chunk():
+                self._on_written(chunk)
+                packed = self._connection.pack_commands([queued.command for queued in chunk])
+                await self._connection.send_packed_command(packed, check_health=False)
+
+    def _chunk(self) -> list[Queued]:
+        """Take what is to be written next: not all at once, and nothing for which nobody waits any more."""
+        chunk, size = list[Queued](), 0
+        while self._queue and size <= CHUNK_BYTES:
+            queued = self._queue.popleft()
+            self._queued_bytes -= queued.size
+            if queued.answer is None or not queued.answer.done():
+                chunk.append(queued)
+                size += queued.size
+        return chunk
 
     async def _pause(self) -> None:
         self._wake.clear()
@@ -182,25 +202,13 @@ class Pipe(ABC):
             self._beat()
 
     async def _read_on(self) -> None:
-        while True:
+        while self.alive:  # what came after the reason to close it is there already
             try:
                 reply = await self._connection.read_response()
             except ResponseError as error:  # the answer to a command; the connection is as good as before
                 self._on_reply(error)
             else:
                 self._on_reply(reply)
-
-
-def _chunks(commands: list[Sequence[Arg]]) -> list[list[Sequence[Arg]]]:
-    """Divide what is to be written, so that not all of it is packed in memory at once."""
-    chunks, size = [list[Sequence[Arg]]()], 0
-    for command in commands:
-        if size > CHUNK_BYTES:
-            chunks.append([])
-            size = 0
-        chunks[-1].append(command)
-        size += sum(len(part) for part in command if isinstance(part, bytes))
-    return chunks
 
 
 def _reason(errors: BaseExceptionGroup[Exception]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from unbroken.errors import ConfigurationError, MissingExtraError
+from unbroken.logs.opening import showing_no_password
 
 try:
     from redis.asyncio.connection import Connection, SSLConnection
@@ -105,9 +106,12 @@ def split_settings(url: str) -> tuple[str, dict[str, Any]]:
     Raises:
         ConfigurationError: one has a bad value.
     """
-    parts = urlsplit(url)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    settings = {name: _value(name, text) for name, text in pairs if name in DEFAULTS}
+    with showing_no_password(url):
+        parts = urlsplit(url)
+        if url.partition(":")[2][:2] != "//":
+            raise ConfigurationError("a URL of Redis has two slashes before its host: give redis://host:6379/0")
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        settings = {name: _value(name, text) for name, text in pairs if name in DEFAULTS}
     rest = "&".join(part for part in parts.query.split("&") if part.split("=")[0] not in DEFAULTS)
     return parts._replace(query=rest).geturl(), settings
 
@@ -118,12 +122,18 @@ def place_of(url: str, settings: Mapping[str, Any]) -> Place:
     Raises:
         ConfigurationError: the URL or a setting is of no use; the text says which, and shows no password.
     """
-    parts = urlsplit(url)
+    with showing_no_password(url):
+        return _place(urlsplit(url), settings)
+
+
+def _place(parts: SplitResult, settings: Mapping[str, Any]) -> Place:
     scheme, _, kind = parts.scheme.partition("+")
     if scheme not in _SCHEMES or kind not in ("", "sentinel", "cluster"):
         raise ConfigurationError(
             f"{parts.scheme}:// is no scheme of Redis: give redis://, rediss://, redis+sentinel://"
         )
+    if parts.fragment:
+        raise ConfigurationError("a URL of Redis ends with its settings: percent-encode a # as %23")
     login, addresses = _server(parts, 26379 if kind == "sentinel" else 6379)
     master, db = _path(parts, kind)
     _check(settings)
@@ -157,8 +167,8 @@ def _login(username: str, password: str) -> dict[str, str]:
 
 
 def _address(text: str, default: int) -> Address:
-    split = urlsplit(f"//{text}")
     try:
+        split = urlsplit(f"//{text}")
         port = split.port or default
     except ValueError:
         raise ConfigurationError(f"{text} has no port that could be: give host:port, a port from 1 to 65535") from None

@@ -2,7 +2,8 @@
 
 Lua counts in doubles: exact up to 2^53, which no `seq`, no microsecond and no size comes near; a fence may, so it is
 compared as text of fixed width. `#!lua` asks for Redis 7: when memory is full, a script that may write is refused
-*before* it begins, unless it has `allow-oom`; so none is ever done by half.
+*before* it begins, unless it has `allow-oom`. What an ACL does not permit fails in the middle, and what was written
+stays: so keys are read before the first write, and it is published before that, too. Nobody sees either until the end.
 """
 
 from __future__ import annotations
@@ -75,15 +76,16 @@ if epoch then
   if fence ~= '' and state[6] and fence < state[6] then return 'fenced:' .. state[6] end
 else
   epoch, seq, tag, size = ARGV[1], 0, '', 0
-  born(epoch, ARGV[2])
 end
+-- The entries are gone, and we did not drop them: someone else did.
+if redis.call('XLEN', KEYS[2]) == 0 then size = 0 end
 
-local first, previous, stamp = seq + 1, tag, text(now)
+local first, previous, stamp, entries = seq + 1, tag, text(now), {}
 local told, length = {epoch, ':', text(first), ':', close, ':'}, 0
 for at = 8, #ARGV, 2 do
   local entry = ARGV[at] .. ':' .. tag .. ':' .. stamp .. ':' .. ARGV[at + 1]
   seq, tag, size = seq + 1, ARGV[at], size + #ARGV[at + 1]
-  redis.call('XADD', KEYS[2], text(seq) .. '-0', 'e', entry)
+  entries[#entries + 1] = entry
   length = length + #entry
   if length <= 32768 then
     told[#told + 1] = #entry
@@ -91,15 +93,21 @@ for at = 8, #ARGV, 2 do
     told[#told + 1] = entry
   end
 end
+if length > 32768 then told = {epoch, ':', text(first), ':', close, ':-'} end
+redis.call(publish, channel, table.concat(told))
+
+if not state[1] then born(epoch, ARGV[2]) end
+for at, entry in ipairs(entries) do
+  redis.call('XADD', KEYS[2], text(first + at - 1) .. '-0', 'e', entry)
+end
 redis.call('HSET', KEYS[1], 'seq', text(seq), 'tag', tag, 'bytes', text(size), 'idle', stamp)
+redis.call('SADD', KEYS[5], ARGV[2])
 if close == '1' then redis.call('HSET', KEYS[1], 'closed', '1') end
 if fence ~= '' then redis.call('HSET', KEYS[1], 'fence', fence) end
 if key ~= '' then
-  redis.call('HSET', KEYS[3], key, text(first) .. ':' .. text(seq) .. ':' .. tag)
+  redis.call('HSET', KEYS[3], key, text(first) .. ':' .. text(seq) .. ':' .. tag .. ':' .. ARGV[1])
   redis.call('ZADD', KEYS[4], stamp, key)
 end
-if length > 32768 then told = {epoch, ':', text(first), ':', close, ':-'} end
-redis.call(publish, channel, table.concat(told))
 return epoch .. ':' .. text(seq) .. ':' .. previous .. ':' .. stamp
 """
 )
@@ -122,14 +130,14 @@ return 1
 
 READ = Script(
     """#!lua flags=no-writes
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'tag', 'closed', 'bytes')
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'tag', 'closed')
 if not state[1] then return false end
 local kept, left, room = redis.call('XLEN', KEYS[2]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local out = {state[1], state[2], state[3], state[4] or '0', tostring(kept), '0'}
-local from, size = '(' .. ARGV[1] .. '-0', kept > 0 and tonumber(state[5]) / kept or 0
+local from, size, count = '(' .. ARGV[1] .. '-0', 0, 0.5
 while left > 0 and room > 0 and kept > 0 do
-  -- What is read beyond the page is thrown away: so never many large ones at once.
-  local count = math.max(1, math.min(left, 64, math.ceil(room / (size + 64))))
+  -- What is read beyond the page is thrown away: so one at first, and never many large ones at once.
+  count = math.max(1, math.min(left, 32, count * 2, math.ceil(room / (size + 64))))
   local rows = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', count)
   if #rows == 0 then break end
   if #out == 6 then out[6] = string.match(rows[1][1], '^%d+') end
@@ -158,9 +166,10 @@ local kept, size, idle = redis.call('XLEN', KEYS[2]), tonumber(state[2]), tonumb
 
 -- The entries are gone, and we did not drop them: someone else did.
 if kept == 0 and size > 0 then redis.call('HSET', KEYS[1], 'bytes', '0') end
-local gone, last, from, more = 0, nil, '-', kept > 0
+local gone, last, from, more, count = 0, nil, '-', kept > 0, 1
 while more and gone < most and room > 0 do
-  local rows = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 16)
+  local rows = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', count)
+  count = math.min(16, count * 2)
   if #rows == 0 then more = false end
   for _, row in ipairs(rows) do
     local stamp, start = string.match(row[2][2], '^[^:]*:[^:]*:(%d+):()')
@@ -183,11 +192,13 @@ if #old > 0 then
   redis.call('ZREM', KEYS[4], unpack(old))
 end
 if more or #old == most then return {gone, 1, 0} end
+-- Keys of which nobody knows how old they are would never go.
+if #redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '+inf', 'LIMIT', 0, 1) == 0 then redis.call('UNLINK', KEYS[3]) end
 
 if not forget or idle >= now - forget or gone < kept or redis.call('HLEN', KEYS[3]) > 0 then return {gone, 0, 0} end
+redis.call(ARGV[9], ARGV[10], state[1] .. ':0:0:-')
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 redis.call('SREM', KEYS[5], ARGV[8])
-redis.call(ARGV[9], ARGV[10], state[1] .. ':0:0:-')
 return {gone, 0, 1}
 """
 )

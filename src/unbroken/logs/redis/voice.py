@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 
 from unbroken.logs.redis.failures import meaning_of
-from unbroken.logs.redis.pipe import Pipe
+from unbroken.logs.redis.pipe import Pipe, Queued
 from unbroken.logs.redis.place import Place
 
 __all__ = ["Voice"]
@@ -38,26 +38,28 @@ class Voice(Pipe):
         on_message: Callable[[bytes, bytes], None],
         on_confirmed: Callable[[bytes], None],
         on_taken: Callable[[bytes], None],
+        on_proof: Callable[[], None],
     ) -> None:
         self._on_message = on_message
         self._on_confirmed = on_confirmed
         self._on_taken = on_taken
+        self._on_proof = on_proof
         self._place = place
         self._sharded = place.kind == "cluster"
         self._asked = dict[bytes, int]()
         self._entering = Counter[bytes]()
         self._leaving = Counter[bytes]()
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(place.heartbeat_interval, self._beat)
+        self._timer = self._loop.call_later(place.heartbeat_interval, self.prove)
         super().__init__(connection, None)
 
-    def hold(self, channels: Channels) -> set[bytes]:
-        """Be subscribed to these and to no others; return those for which it asks now."""
+    def hold(self, channels: Channels) -> None:
+        """Be subscribed to these and to no others."""
         old = [name for name in self._asked if name not in channels]
-        return self.change({**channels, **{name: self._asked[name] for name in old}}, old)
+        self.change({**channels, **{name: self._asked[name] for name in old}}, old)
 
-    def change(self, channels: Channels, unwanted: Collection[bytes]) -> set[bytes]:
-        """Be subscribed to these, but for the unwanted; return those for which it asks now."""
+    def change(self, channels: Channels, unwanted: Collection[bytes]) -> None:
+        """Be subscribed to these, but for the unwanted."""
         new = {name: bucket for name, bucket in channels.items() if name not in self._asked and name not in unwanted}
         old = {name: channels[name] for name in unwanted if name in self._asked}
         self._asked.update(new)
@@ -67,7 +69,6 @@ class Voice(Pipe):
         self._leaving.update(old.keys())
         self._command("UNSUBSCRIBE", old)
         self._command("SUBSCRIBE", new)
-        return set(new)
 
     def hears(self, channel: bytes) -> bool:
         """Whether all is told that is published there from now on."""
@@ -79,10 +80,12 @@ class Voice(Pipe):
             groups[bucket if self._sharded else 0].append(channel)
         for group in groups.values():
             for start in range(0, len(group), BATCH):
-                self._put(("S" * self._sharded + name, *group[start : start + BATCH]))
+                self._put(Queued(("S" * self._sharded + name, *group[start : start + BATCH])))
 
-    def _beat(self) -> None:
-        self._put(("PING",))
+    def prove(self) -> None:
+        """Send a heartbeat now: its answer comes after those to all that was asked before."""
+        self._timer.cancel()
+        self._put(Queued(("PING",)))
         timeout = self._place.heartbeat_timeout
         self._timer = self._loop.call_later(timeout, self.close, f"its heartbeat was not answered within {timeout:g} s")
 
@@ -100,7 +103,8 @@ class Voice(Pipe):
                 self._left(reply[1])
             case b"pong" | b"PONG":
                 self._timer.cancel()
-                self._timer = self._loop.call_later(self._place.heartbeat_interval, self._beat)
+                self._timer = self._loop.call_later(self._place.heartbeat_interval, self.prove)
+                self._on_proof()
 
     def _entered(self, channel: bytes) -> None:
         self._entering[channel] -= 1
@@ -117,7 +121,10 @@ class Voice(Pipe):
         if self._leaving[channel] <= 0:
             del self._leaving[channel]
 
-    def _on_written(self, count: int) -> None:
+    def _beat(self) -> None:
+        pass  # by its own clock: the answer is awaited
+
+    def _on_written(self, queued: Sequence[Queued]) -> None:
         pass
 
     def _on_lost(self) -> None:

@@ -10,21 +10,23 @@ from typing import Any
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 
-from unbroken.logs.redis.failures import Lost
-from unbroken.logs.redis.pipe import Arg, Pipe
+from unbroken.logs.redis.failures import Lost, Refused
+from unbroken.logs.redis.pipe import Arg, Pipe, Queued, retrieve
 
 __all__ = ["Wire"]
 
+QUEUE_BYTES = 64 * 1024 * 1024
+"""Of payload that waits to be written, for at most the deadline: an engine that is frozen takes nothing."""
+
 
 class Wire(Pipe):
-    """Sends commands, and answers them by futures. A caller that is cancelled leaves its command to its end.
+    """Sends commands, and answers them by futures. What was written for a caller that is cancelled goes on to its end.
 
     When a command stays unanswered for `timeout` seconds, the connection is given up with all that wait.
     """
 
     def __init__(self, connection: Connection, heartbeat_interval: float, timeout: float) -> None:
         self._timeout = timeout
-        self._waiting: deque[asyncio.Future[Any]] = deque()
         self._sent: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._loop = asyncio.get_running_loop()
         self._watchdog: asyncio.TimerHandle | None = None
@@ -34,7 +36,7 @@ class Wire(Pipe):
     @property
     def idle(self) -> bool:
         """Whether all is answered."""
-        return not (self._waiting or self._sent)
+        return not (self._queue or self._sent)
 
     def send(self, command: Sequence[Arg]) -> asyncio.Future[Any]:
         """Have a command sent; the future has its answer, an error of the engine, or `Lost`."""
@@ -42,8 +44,11 @@ class Wire(Pipe):
         if not self.alive:
             future.set_exception(Lost(self.why, sent=False))
             return future
-        self._waiting.append(future)
-        self._put(command)
+        size = sum(len(part) for part in command if isinstance(part, bytes))
+        if self._queued_bytes and self._queued_bytes + size > QUEUE_BYTES:
+            future.set_exception(Refused(f"more than {QUEUE_BYTES >> 20} MiB wait to be sent to it", sent=False))
+        else:
+            self._put(Queued(command, size, future))
         return future
 
     def confirm(self, replicas: int) -> asyncio.Future[Any]:
@@ -53,26 +58,25 @@ class Wire(Pipe):
             # looks at its clock ten times a second.
             wait = max(1, int(self._timeout * 800) - 100)
             self._confirming = self.send(("WAIT", replicas, wait))
-            self._confirming.add_done_callback(_retrieve)
+            self._confirming.add_done_callback(retrieve)
             self._loop.call_soon(self._forget_confirming)
         return self._confirming
 
     async def drain(self, timeout: float) -> None:
         """Wait until all is answered."""
-        waiting = {*self._waiting, *(future for future, _ in self._sent)}
-        if waiting:
+        queued = (queued.answer for queued in self._queue if queued.answer is not None)
+        if waiting := {*queued, *(future for future, _ in self._sent)}:
             await asyncio.wait(waiting, timeout=timeout)
 
     def _forget_confirming(self) -> None:
         self._confirming = None
 
     def _beat(self) -> None:
-        self.send(("PING",)).add_done_callback(_retrieve)
+        self.send(("PING",)).add_done_callback(retrieve)
 
-    def _on_written(self, count: int) -> None:
+    def _on_written(self, queued: Sequence[Queued]) -> None:
         now = self._loop.time()
-        for _ in range(count):
-            self._sent.append((self._waiting.popleft(), now))
+        self._sent.extend((one.answer, now) for one in queued if one.answer is not None)
         if self._watchdog is None:
             self._watchdog = self._loop.call_at(now + self._timeout, self._watch)
 
@@ -101,14 +105,8 @@ class Wire(Pipe):
         for future, _ in self._sent:
             if not future.done():
                 future.set_exception(Lost(self.why))
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(Lost(self.why, sent=False))
+        for queued in self._queue:
+            if queued.answer is not None and not queued.answer.done():
+                queued.answer.set_exception(Lost(self.why, sent=False))
         self._sent.clear()
-        self._waiting.clear()
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Take note of an answer for which nobody waits."""
-    if not future.cancelled():
-        future.exception()
+        self._queue.clear()
