@@ -51,6 +51,16 @@ class TestURL:
                 open_log(f"nats://somebody:secret-word@{rest}")
             assert "secret-word" not in str(refused.value)
 
+    @pytest.mark.parametrize(
+        "rest",
+        ["hid/den@host", "hid#den@host", "hid?den@host", "hid[den@host", "1?den@host", "1?replicas=den@host"],
+    )
+    def test_no_part_of_a_password_is_shown(self, rest: str) -> None:
+        """A password that is not percent-encoded may be read as a port or a setting: none of these is shown."""
+        with pytest.raises(ConfigurationError) as refused:
+            open_log(f"nats://someone:{rest}")
+        assert not [part for part in ("hid", "den", "someone") if part in str(refused.value)]
+
     def test_settings_are_those_of_the_constructor(self, server: Nats, stream: Stream) -> None:
         """A log that was made with keywords is the one that its URL names."""
 

@@ -14,16 +14,17 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import Error, SlowConsumerError
+from nats.errors import Error, MaxPayloadError, SlowConsumerError
 
-from unbroken.errors import ConfigurationError
+from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.logs.nats.place import Place
 
-__all__ = ["Connection", "Outgoing"]
+__all__ = ["Connection", "Lost", "Outgoing", "Refused"]
 
 CLOSE_TIMEOUT = 1.0
 """Seconds for a farewell; a server that is frozen gets none."""
@@ -38,6 +39,14 @@ PENDING_BYTES = 32 * 1024 * 1024
 """What may wait of one topic; beyond it messages are dropped, and the topic is in doubt."""
 
 UNLIMITED = 0
+
+
+class Lost(LogUnavailable):
+    """The connection is no more."""
+
+
+class Refused(LogUnavailable):
+    """The server has said no, or would: nothing was stored, and to ask again at once is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +97,18 @@ class Connection:
         self._inbox = ""
         self._error: Exception | None = None
         self._flushing: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Resolved with the reason when the connection is no more."""
 
     @property
     def version(self) -> tuple[int, ...]:
         """The server's version, as far as it is made of numbers."""
-        version = self._client.connected_server_version
-        return version.major, version.minor, version.patch
+        try:
+            version = self._client.connected_server_version
+            return version.major, version.minor, version.patch
+        except (AttributeError, ValueError):
+            return 0, 0, 0  # it says none, or one that is none
 
     @property
     def complaint(self) -> str:
@@ -107,6 +120,12 @@ class Connection:
         """The most bytes that the server takes in one message."""
         return self._client.max_payload
 
+    @property
+    def _received(self) -> int:
+        """Bytes that have come: of whole messages, and of the one that is under way, as far as nats-py lets us see."""
+        parser = getattr(self._client, "_ps", None)
+        return self._client.stats["in_bytes"] + len(getattr(parser, "buf", b""))
+
     async def open(self, server: str) -> None:
         """Connect to one server.
 
@@ -115,35 +134,36 @@ class Connection:
         """
         try:
             async with asyncio.timeout(self._place.timeout):
-                await self._client.connect([server], **self._options())
+                await self._client.connect([server], **self._options(server))
                 self._client.options["allow_reconnect"] = True  # so that a loss is told at once: `_on_disconnected`
                 self._inbox = self._client.new_inbox()
                 await self._client.subscribe(
                     f"{self._inbox}.*", cb=self._answer, pending_msgs_limit=UNLIMITED, pending_bytes_limit=UNLIMITED
                 )
             self._keep_alive()
-        except (Error, OSError, ValueError) as error:  # a TimeoutError is an OSError
+        except Exception as error:  # whatever nats-py makes of a peer that is no server
             await self.close("it could not be opened")
-            raise self._place.unavailable(_explained(self._error or error)) from error
+            raise self._place.unavailable(_unopened(self._error or error)) from error
         except BaseException:
             await self.close("it could not be opened")
             raise
 
-    async def request(self, message: Outgoing) -> Msg:
+    async def request(self, message: Outgoing, patience: float | None = None) -> Msg:
         """Send a message and return its answer.
 
         Raises:
-            LogUnavailable: the connection was lost before the answer came. A deadline is the caller's own.
+            LogUnavailable: the connection was lost before the answer came.
+            TimeoutError: for `patience` seconds nothing has come at all. A deadline is the caller's own.
         """
-        return (await self._request([message], several=False))[0]
+        return (await self._request([message], several=False, patience=patience))[0]
 
     async def request_batch(self, messages: list[Outgoing]) -> Msg:
         """Send messages, nothing of ours between them, and return the answer to the last. As `request`."""
         return (await self._request(messages, several=False))[0]
 
-    async def request_several(self, message: Outgoing) -> list[Msg]:
+    async def request_several(self, message: Outgoing, patience: float | None = None) -> list[Msg]:
         """Send a message and return its answers: the last has a status. As `request`."""
-        return await self._request([message], several=True)
+        return await self._request([message], several=True, patience=patience)
 
     async def subscribe(self, subject: str, on_message: Callable[[Msg], None]) -> Subscription:
         """Have messages told. The server knows of it before it does what it is asked next.
@@ -161,20 +181,23 @@ class Connection:
                 subject, cb=tell, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
             )
         except Error as error:
-            raise self._place.unavailable(_explained(error)) from error
+            raise Lost(str(self._place.unavailable(_explained(error)))) from error
 
     async def probe(self) -> None:
         """See whether the server answers at all, whatever JetStream does; the connection is lost if not."""
         timeout = min(PROBE_TIMEOUT, self._place.heartbeat_timeout)
-        reading = self._client._reading_task
-        if reading is None or reading.done():  # then nats-py would wait for no answer, and say that there was one
+        reading = getattr(self._client, "_reading_task", None)
+        if reading is not None and reading.done():  # then nats-py would wait for no answer, and say that there was one
             self.lose("nats-py does not read any more")
             return
         # With no deadline of nats-py's: it ends its reading when an answer comes after that, or after a cancellation.
         flushing = asyncio.get_running_loop().create_task(self._client.flush(NEVER), name="unbroken NATS flush")
         self._flushing.add(flushing)
         flushing.add_done_callback(self._flushing.discard)
-        await asyncio.wait((flushing,), timeout=timeout)
+        flushing.add_done_callback(_look)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._place.timeout):
+                await self._comes(flushing, timeout)
         if not flushing.done() or flushing.cancelled() or flushing.exception() is not None:
             self.lose(f"the server has not answered within {timeout:g} s")
 
@@ -183,20 +206,29 @@ class Connection:
         if not self.lost.done():
             self.lost.set_result(why)
         while self._awaited:
-            self._awaited.popitem()[1].end(self._place.unavailable(why))
+            self._awaited.popitem()[1].end(Lost(str(self._place.unavailable(why))))
 
     async def close(self, why: str) -> None:
         """Close it, whatever state it is in."""
         self.lose(why)
+        if self._closing is None:
+            self._closing = self._close()
+        try:
+            await asyncio.wait((self._closing,), timeout=CLOSE_TIMEOUT)
+            self._closing.cancel()
+        finally:
+            for task in tuple(self._flushing):
+                task.cancel()
+            self.abort(why)  # or what a frozen peer does not take would keep the socket open for good
+
+    def _close(self) -> asyncio.Task[None]:
         # nats-py would send what is pending as a farewell: appends that were given up. On a dead connection that fails,
         # too, and its tasks would be left behind.
         self._client._pending_data_size = 0
-        with contextlib.suppress(Error, OSError, TimeoutError, RuntimeError, AttributeError):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._client.close()
-        for task in tuple(self._flushing):
-            task.cancel()
-        self.abort(why)  # or what a frozen peer does not take would keep the socket open for good
+        # In a task of its own: it awaits futures that it has cancelled, and would so seem to be cancelled itself.
+        task = asyncio.get_running_loop().create_task(self._client.close(), name="unbroken NATS farewell")
+        task.add_done_callback(_look)
+        return task
 
     def abort(self, why: str) -> None:
         """End it at once, without a farewell."""
@@ -204,7 +236,7 @@ class Connection:
         if (writer := self._writer()) is not None:
             writer.transport.abort()
 
-    async def _request(self, messages: list[Outgoing], several: bool) -> list[Msg]:
+    async def _request(self, messages: list[Outgoing], several: bool, patience: float | None = None) -> list[Msg]:
         self._check()
         token = str(next(self._tokens))
         awaited = _Awaited(asyncio.get_running_loop().create_future(), several)
@@ -213,16 +245,31 @@ class Connection:
             for message in messages[:-1]:
                 await self._send(message, "")
             await self._send(messages[-1], f"{self._inbox}.{token}")
+            if patience is not None and not await self._comes(awaited.future, patience):
+                raise TimeoutError
             return await awaited.future
         finally:
             self._awaited.pop(token, None)
             awaited.drop()
+
+    async def _comes(self, future: asyncio.Future[Any], patience: float) -> bool:
+        """Wait for an answer, and no longer than `patience` while nothing comes: on a slow way it may be under way."""
+        received = -1
+        while not future.done() and received != self._received:
+            received = self._received
+            await asyncio.wait((future,), timeout=patience)
+        return future.done()
 
     async def _send(self, message: Outgoing, reply: str) -> None:
         # It does not suspend: with `pending_size` below 0 the client only queues. So the messages of a batch follow
         # each other, and no cancellation comes in between, which nats-py 2.16 would swallow there.
         try:
             await self._client.publish(message.subject, message.data, reply=reply, headers=message.headers)
+        except MaxPayloadError as error:
+            most = f"the server takes {self.max_payload} bytes in one message, and this one has {len(message.data)}"
+            raise Refused(
+                str(self._place.unavailable(f"{most}: raise max_payload, or publish less at once"))
+            ) from error
         except Error as error:
             if not self._client.is_connected:
                 self.lose("the connection was lost")  # nats-py has noticed, and tells a turn later
@@ -231,7 +278,7 @@ class Connection:
 
     def _check(self) -> None:
         if self.lost.done():
-            raise self._place.unavailable(self.lost.result())
+            raise Lost(str(self._place.unavailable(self.lost.result())))
 
     async def _answer(self, message: Msg) -> None:
         awaited = self._awaited.get(message.subject.rpartition(".")[2])
@@ -249,7 +296,7 @@ class Connection:
             # nats-py calls this before it reconnects, and waits: until `close` ends it there.
             await asyncio.get_running_loop().create_future()
 
-    def _options(self) -> Mapping[str, Any]:
+    def _options(self, server: str) -> Mapping[str, Any]:
         options: dict[str, Any] = {
             "name": "unbroken",
             "error_cb": self._on_error,
@@ -260,6 +307,7 @@ class Connection:
             "reconnect_time_wait": 0.01,
             "pending_size": -1,  # while it is away nothing is queued
             "dont_randomize": True,
+            **_login(server),
         }
         if self._place.creds is not None:
             options["user_credentials"] = self._place.creds
@@ -279,6 +327,21 @@ class Connection:
         return getattr(getattr(self._client, "_transport", None), "_io_writer", None)
 
 
+def _look(task: asyncio.Task[None]) -> None:
+    """Take note of an error that nobody waits for."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _login(server: str) -> dict[str, str]:
+    """Return what the URL says of who we are; nats-py would take it as it is written there."""
+    parts = urlsplit(server)
+    user = unquote(parts.username or "")
+    if parts.password is not None:
+        return {"user": user, "password": unquote(parts.password)}
+    return {"token": user} if user else {}
+
+
 def status_of(message: Msg) -> str | None:
     """Return the status of an answer that is no message of a stream."""
     return None if message.headers is None else message.headers.get("Status")
@@ -289,6 +352,13 @@ def _explained(error: Exception) -> str:
         return "no answer came in time"
     text = str(error).removeprefix("nats: ") or type(error).__name__
     return text.rstrip(".")
+
+
+def _unopened(error: Exception) -> str:
+    text = _explained(error)
+    if isinstance(error, ConnectionResetError):  # what the server said before it may be lost with the connection
+        text += "; a server that does not let us in hangs up like that, too: look at user and password"
+    return text
 
 
 def check_creds(place: Place) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import json
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 from nats.aio.msg import Msg
 
 from unbroken.errors import LogUnavailable
-from unbroken.logs.nats.connection import Connection, Outgoing, status_of
+from unbroken.logs.nats.connection import Connection, Outgoing, Refused, status_of
 from unbroken.logs.nats.place import Place
 from unbroken.logs.position import new_token
 
@@ -25,7 +24,7 @@ T = TypeVar("T")
 WRONG_LAST_SEQUENCE = (10071, 10164)
 """Another was faster. The second says so in a batch, and in a cluster while the faster one is under way."""
 
-BATCH_AGAIN = range(10174, 10200)
+BATCH_AGAIN = range(10175, 10200)
 """What a server says of a batch that it did not take, among it that too many are under way."""
 
 NO_SUCH_MESSAGE, NO_SUCH_STREAM = 10037, 10059
@@ -36,7 +35,7 @@ NOTHING = b'{"seq":4611686018427387904}'
 """Asks for a place that no stream comes to."""
 
 PATIENCE = 0.3
-"""The part of `timeout` after which a question is asked again."""
+"""The part of `timeout` after which a question is asked again, if nothing has come meanwhile."""
 
 PAGE_BYTES = 2 * 1024 * 1024
 """What the server sends for one request of several messages, about."""
@@ -44,10 +43,6 @@ PAGE_BYTES = 2 * 1024 * 1024
 
 class Conflict(Exception):  # noqa: N818 # never leaves this package
     """The subject's last message is another than was expected: nothing was stored."""
-
-
-class Refused(LogUnavailable):
-    """The server has said no: nothing was stored, and to ask again at once is of no use."""
 
 
 class StreamMissing(LogUnavailable):
@@ -90,7 +85,7 @@ class JetStream:
             Refused: it refuses; the text says what it says.
         """
         message = Outgoing(f"$JS.API.{what}", json.dumps(body or {}).encode())
-        answer = self._read(await self._asked(lambda: self._connection.request(message)))
+        answer = self._read(await self._asked(lambda patience: self._connection.request(message, patience)))
         if "error" in answer:
             raise self._refusal(answer["error"])
         return answer
@@ -130,7 +125,7 @@ class JetStream:
         body = {"seq": max(place, 1), "next_by_subj": subject, "batch": count, "max_bytes": PAGE_BYTES}
         subject = f"$JS.API.DIRECT.GET.{self._place.stream}"
         message = Outgoing(subject, json.dumps(body).encode())
-        messages = await self._asked(lambda: self._connection.request_several(message))
+        messages = await self._asked(lambda patience: self._connection.request_several(message, patience))
         if status_of(messages[-1]) == NO_RESPONDERS:
             raise self._missing()
         return [_stored(message) for message in messages if status_of(message) is None]
@@ -151,15 +146,21 @@ class JetStream:
         return list(found)
 
     async def answer(self) -> None:
-        """Ask for nothing, and wait for the answer: of the stream's leader, or that there is none now."""
-        await self._connection.request(Outgoing(f"$JS.API.STREAM.MSG.GET.{self._place.stream}", NOTHING))
+        """Ask for nothing, and wait for the answer of the stream's leader.
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        Raises:
+            StreamMissing: there is no stream.
+        """
+        message = Outgoing(f"$JS.API.STREAM.MSG.GET.{self._place.stream}", NOTHING)
+        error = self._read(await self._connection.request(message)).get("error", {})
+        if error.get("err_code") == NO_SUCH_STREAM:
+            raise self._refusal(error)
+
+    async def _asked(self, ask: Callable[[float], Awaitable[T]]) -> T:
         """Ask again and again: who was asked may have died meanwhile, and another be the leader."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._place.timeout * PATIENCE):
-                    return await ask()
+                return await ask(self._place.timeout * PATIENCE)
 
     async def _get(self, body: Mapping[str, Any]) -> Stored | None:
         try:
@@ -219,7 +220,7 @@ _MEANINGS = {
     10023: _FULL,
     10028: "; its account may use no more storage" + _FULL,
     10047: "; its storage is full" + _FULL,
-    10077: "; the stream's max_bytes is reached" + _FULL,
+    10077: "; a limit of the stream is reached" + _FULL,
     10039: "; enable JetStream for the account",
     10076: "; enable JetStream on the server: nats-server -js",
 }

@@ -13,7 +13,7 @@ from nats.aio.subscription import Subscription
 from unbroken.errors import LogUnavailable
 from unbroken.logs.contract import Listener
 from unbroken.logs.nats.connection import Connection
-from unbroken.logs.nats.jetstream import JetStream
+from unbroken.logs.nats.jetstream import JetStream, StreamMissing
 from unbroken.logs.nats.place import Place
 from unbroken.logs.nats.stream import prepare
 from unbroken.logs.nats.subjects import Subjects
@@ -22,6 +22,9 @@ __all__ = ["Link"]
 
 BACKOFF = (0.1, 5.0)
 """Seconds before the second attempt to connect, and the most between two."""
+
+CANCEL_INTERVAL = 0.2
+"""Seconds until a task that goes on is cancelled again; longer than an orderly end takes."""
 
 Tell = Callable[[str, int, bytes], None]
 """Takes a topic, a place in the stream, and a record as it was published."""
@@ -68,14 +71,19 @@ class Link:
     async def stop(self) -> None:
         """Close the connection; whoever waits for an answer is told."""
         self._stopped = True
-        tasks = [task for task in (self._keeper, self._probe) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._end({task for task in (self._keeper, self._probe) if task is not None})
         if self._connection is not None:
             await self._connection.close("the log was stopped")
         self._connected.set()  # for those who wait to be told
+
+    async def _end(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Cancel tasks until they have ended: before Python 3.12 `asyncio.wait_for` swallows one now and then."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._place.timeout
+        while tasks and loop.time() < end:
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=CANCEL_INTERVAL)
 
     async def jetstream(self) -> JetStream:
         """Return what to ask; wait for a connection while there is none, as long as the caller's deadline lets it.
@@ -116,9 +124,8 @@ class Link:
         """Have them told no more."""
         subscription = self._watched.pop(topic, None)
         self._topics.pop(self._subjects.live(topic), None)
-        if subscription is not None and self._connected.is_set():
-            with contextlib.suppress(Exception):  # one that is closed already cannot be closed
-                await subscription.unsubscribe()
+        if subscription is not None:
+            await _unsubscribe(subscription)
 
     async def repair(self) -> bool:
         """Make the stream anew if it is gone, and say whether it was.
@@ -145,19 +152,28 @@ class Link:
             if topic in self._watched:
                 self._tell(topic, int((message.headers or {}).get("Nats-Sequence", 0)), message.data)
 
-        self._watched[topic] = await self._connection.subscribe(subject, tell)
+        subscription = await self._connection.subscribe(subject, tell)
+        if topic in self._watched:
+            self._watched[topic] = subscription
+        else:  # it was unwatched meanwhile
+            await _unsubscribe(subscription)
 
     async def _keep(self) -> None:
-        try:
-            while True:
-                assert self._connection is not None
+        """Keep a connection; whatever nats-py raises meanwhile, only `stop` or the loop's end is the end of it."""
+        while not self._stopped:
+            assert self._connection is not None
+            try:
                 self._lose(await self._until_lost(self._connection))
                 await self._connection.close(self._why)
                 await self._reconnect()
-        except asyncio.CancelledError:
-            if not self._stopped and self._connection is not None:
-                self._connection.abort("its event loop has ended")  # nobody stopped the log, and nobody can any more
-            raise
+            except asyncio.CancelledError:
+                if not self._stopped:
+                    self._connection.abort("its event loop has ended")  # nobody can stop the log any more
+                if self._stopped or _is_cancelled():
+                    raise
+            except Exception as error:  # noqa: BLE001 # an answer that no server gives
+                self._connection.lose(f"it failed: {error!r}")
+                await asyncio.sleep(BACKOFF[0])
 
     async def _until_lost(self, connection: Connection) -> str:
         while not connection.lost.done():
@@ -173,19 +189,32 @@ class Link:
             try:
                 async with asyncio.timeout(self._place.heartbeat_timeout):
                     await JetStream(self._place, connection).answer()
+                    break
+            except StreamMissing as error:
+                troubled = self._trouble(connection, str(error), troubled)
+                await self._repaired(connection)
             except TimeoutError:
                 await connection.probe()
-                if not connection.lost.done() and not troubled:
-                    troubled = True
-                    why = f"the leader of stream {self._place.stream} has not answered its heartbeat"
-                    self._listener.on_trouble(str(self._place.unavailable(why)))
+                why = f"the leader of stream {self._place.stream} has not answered its heartbeat"
+                troubled = self._trouble(connection, str(self._place.unavailable(why)), troubled)
             except LogUnavailable:
                 return
-            else:
-                break
         if troubled and not connection.lost.done():
             self._listener.on_doubt(None)
             self._listener.on_trouble(None)
+
+    def _trouble(self, connection: Connection, why: str, known: bool) -> bool:
+        if not known and not connection.lost.done():
+            self._listener.on_trouble(why)
+        return True
+
+    async def _repaired(self, connection: Connection) -> None:
+        """Make the stream anew, or wait until it may be there again."""
+        with contextlib.suppress(LogUnavailable, TimeoutError):
+            async with asyncio.timeout(self._place.heartbeat_timeout):
+                if await self.repair():
+                    return
+        await asyncio.wait((connection.lost,), timeout=self._place.heartbeat_timeout)
 
     def _lose(self, why: str) -> None:
         self._why = why
@@ -199,6 +228,8 @@ class Link:
             try:
                 self._connection = connection = await self._connect()
                 try:
+                    if self._stopped:  # the cancellation was swallowed
+                        raise asyncio.CancelledError
                     await self._resubscribe(connection)
                 except BaseException:
                     await connection.close("its subscriptions were not confirmed")
@@ -245,8 +276,23 @@ class Link:
         except TimeoutError:
             why = f"no answer came within {self._place.timeout:g} s{connection.complaint}"
             raise self._place.unavailable(why) from None
+        except LogUnavailable:
+            raise
+        except Exception as error:
+            raise self._place.unavailable(f"its answer is none of a server's: {error!r}") from error
 
     def _on_overflow(self, subject: str) -> None:
         topic = self._topics.get(subject)
         if topic is not None:
             self._listener.on_doubt((topic,))
+
+
+def _is_cancelled() -> bool:
+    """Say whether it was this task that was cancelled, and not a future of nats-py's that it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+async def _unsubscribe(subscription: Subscription) -> None:
+    with contextlib.suppress(Exception):  # one that is closed already cannot be closed
+        await subscription.unsubscribe()

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from unbroken.logs.batch import check_batch, check_name
 from unbroken.logs.contract import Appended, Draft, Guarantees, Head, Listener, Page, Retention
-from unbroken.logs.nats.connection import check_creds
+from unbroken.logs.nats.connection import Lost, check_creds
 from unbroken.logs.nats.heads import Heads
+from unbroken.logs.nats.jetstream import StreamMissing
 from unbroken.logs.nats.link import Link
 from unbroken.logs.nats.place import Place, place_of, settings_of
 from unbroken.logs.nats.plan import Job
@@ -127,7 +128,7 @@ class NATSLog:
         """Return a page; one that is near a megabyte ends."""
         self._check(topic)
         desk = self._open()
-        while (page := await self._within(desk.reader.page(topic, after, limit))) is None:
+        while (page := await self._within(lambda: _again(lambda: desk.reader.page(topic, after, limit)))) is None:
             await self._append(topic, (), None, None, False)
         return page
 
@@ -141,7 +142,7 @@ class NATSLog:
         trimmer, gone, more = Trimmer(topic, retention, self._open()), 0, True
         while more:
             self._open()
-            trimmed = await self._work(topic, trimmer.step)
+            trimmed = await self._within(lambda: self._done(topic, self._writer(topic).work(trimmer.step)))
             gone, more = gone + trimmed.gone, trimmed.more
             if trimmed.forgotten and topic in self._watched and self._listener is not None:
                 self._listener.on_doubt((topic,))
@@ -149,18 +150,20 @@ class NATSLog:
 
     async def topics(self) -> Sequence[str]:
         """Return the names of all topics."""
-        return await self._within(self._topics(self._open()))
+        desk = self._open()
+        return await self._within(lambda: _again(lambda: self._topics(desk)))
 
     async def watch(self, topic: str) -> None:
         """Tell the listener of this topic from now on."""
         self._check(topic)
-        link = self._open().link
+        link, is_watched = self._open().link, topic in self._watched
         self._watched.add(topic)
         try:
-            await self._within(link.watch(topic))
+            await self._within(lambda: link.watch(topic))
         except BaseException:
-            self._watched.discard(topic)
-            await link.unwatch(topic)
+            if not is_watched:  # or who watches it already would be told no more
+                self._watched.discard(topic)
+                await link.unwatch(topic)
             raise
 
     async def unwatch(self, topic: str) -> None:
@@ -174,12 +177,14 @@ class NATSLog:
     ) -> Appended:
         self._open()
         loop = asyncio.get_running_loop()
-        job = Job(drafts, key, fence, close, loop.time() + self._place.timeout, loop.create_future())
-        self._writer(topic).submit(job)
-        return await self._within(self._done(topic, job.future))
+        end = loop.time() + self._place.timeout
 
-    async def _work(self, topic: str, do: Callable[[], Awaitable[T]]) -> T:
-        return await self._within(self._done(topic, self._writer(topic).work(do)))
+        def submit() -> Awaitable[Appended]:
+            job = Job(drafts, key, fence, close, end, loop.create_future())
+            self._writer(topic).submit(job)
+            return self._done(topic, job.future)
+
+        return await self._within(submit)
 
     async def _done(self, topic: str, future: asyncio.Future[T]) -> T:
         """Have the topic's writer work, and wait for what it makes of this."""
@@ -203,8 +208,8 @@ class NATSLog:
         jetstream = await desk.link.jetstream()
         return [self._subjects.name(subject) for subject in await jetstream.subjects(self._subjects.topics)]
 
-    async def _within(self, work: Awaitable[T]) -> T:
-        """Wait for it as long as `timeout`.
+    async def _within(self, do: Callable[[], Awaitable[T]]) -> T:
+        """Wait for it as long as `timeout`. It is done again if the stream was missing, and was made anew.
 
         Raises:
             LogUnavailable: it took longer; the text says what keeps us waiting.
@@ -212,7 +217,11 @@ class NATSLog:
         link = self._link
         try:
             async with asyncio.timeout(self._place.timeout):
-                return await work
+                try:
+                    return await do()
+                except StreamMissing:
+                    await self._open().link.repair()
+                    return await do()
         except TimeoutError:
             why = "the log was stopped" if link is None else link.explain()
             if link is not None:
@@ -256,6 +265,15 @@ class NATSLog:
             parent = f"it was opened by process {self._process}, of which this one is a fork"
             raise self._place.unavailable(f"the log cannot be used here: {parent}; open one in each process")
         return self._desk
+
+
+async def _again(read: Callable[[], Awaitable[T]]) -> T:
+    """Read, and read again over the next connection if one was lost; for as long as the caller waits."""
+    while True:
+        try:
+            return await read()
+        except Lost:
+            await asyncio.sleep(0)
 
 
 def _guarantees(place: Place) -> Guarantees:

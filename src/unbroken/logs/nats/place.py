@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from unbroken.errors import ConfigurationError, LogUnavailable
+from unbroken.logs.opening import showing_no_password
 
 __all__ = ["Place", "place_of", "settings_of"]
 
@@ -77,10 +78,11 @@ def settings_of(url: str) -> dict[str, Any]:
     """
     kinds = {field.name: field.type for field in fields(Place) if field.name != "servers"}
     settings = dict[str, Any]()
-    for name, text in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        if name not in kinds:
-            raise ConfigurationError(f"the URL of NATS has no setting {name}: there are {', '.join(kinds)}")
-        settings[name] = _read(name, text, str(kinds[name]))
+    with showing_no_password(url):
+        for name, text in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+            if name not in kinds:
+                raise ConfigurationError(f"the URL of NATS has no setting {name}: there are {', '.join(kinds)}")
+            settings[name] = _read(name, text, str(kinds[name]))
     return settings
 
 
@@ -90,7 +92,11 @@ def place_of(url: str, settings: dict[str, Any]) -> Place:
     Raises:
         ConfigurationError: it names no server, or a setting is out of its range.
     """
-    parts = urlsplit(url)
+    with showing_no_password(url):
+        return _place(urlsplit(url), settings)
+
+
+def _place(parts: SplitResult, settings: dict[str, Any]) -> Place:
     user, _, hosts = parts.netloc.rpartition("@")
     if parts.scheme not in ("nats", "tls") or not hosts or parts.path not in ("", "/") or parts.fragment:
         raise ConfigurationError("the URL names no server of NATS: give nats://host:4222, or nats://one:4222,two:4222")

@@ -14,7 +14,7 @@ from unbroken.logs.nats.jetstream import Write
 from unbroken.logs.nats.record import Line, Record, State, Use, digest_of
 from unbroken.logs.nats.subjects import Subjects
 
-__all__ = ["Job", "Plan", "messages_of"]
+__all__ = ["MAX_ENTRY_LINE", "OVERHEAD_BYTES", "Job", "Plan", "messages_of"]
 
 INLINE_BYTES = 64 * 1024
 """Payload up to which a record has it itself: heads are read often."""
@@ -26,6 +26,9 @@ batch takes a server ten times as long as one message: so it is made for every e
 PART_BYTES = 512 * 1024
 OVERHEAD_BYTES = 4096
 """For subject and headers, in what the server takes in one message."""
+
+MAX_ENTRY_LINE = 64
+"""Bytes that an entry takes in its record besides its payload, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,8 @@ class Plan:
         lines = tuple(Line(entry.tag, len(entry.payload), entry.appended_at) for entry in self.entries)
         payloads = b"".join(entry.payload for entry in self.entries)
         previous = self.entries[0].previous if self.entries else ""
-        if len(payloads) <= min(INLINE_BYTES, max_payload // 2):
+        # Keys in the state are within the overhead, lines are not: a batch may have thousands.
+        if len(payloads) <= min(INLINE_BYTES, max_payload - OVERHEAD_BYTES - MAX_ENTRY_LINE * len(lines)):
             return Record(state=self.state, previous=previous, lines=lines, payloads=payloads), []
         size = min(PART_BYTES, max_payload - OVERHEAD_BYTES)
         parts = [payloads[start : start + size] for start in range(0, len(payloads), size)]

@@ -25,9 +25,6 @@ NEAR = 256
 RECORDS = 256
 """Records that are asked for at once, at most."""
 
-FEW = 4
-"""Records that are asked for at first: nobody knows how many entries they have."""
-
 BEHIND_INTERVAL = 0.02
 """Seconds until a replica that was behind is asked again, or another."""
 
@@ -82,10 +79,10 @@ class Reader:
         page = await self._page(topic, known, after, last - after, holes=True, bound=None)
         return () if page is None else page.entries
 
-    async def records(self, topic: str, known: Known, after: int, count: int = FEW) -> AsyncGenerator[Record, None]:
+    async def records(self, topic: str, known: Known, after: int, count: int) -> AsyncGenerator[Record, None]:
         """Read the records that have entries behind `after`, without the parts.
 
-        `count` of them are asked for at first, then more and more at once.
+        As many are asked for at first as `count` entries may take, then more and more at once.
 
         Raises:
             Behind: a replica does not have them.
@@ -122,33 +119,40 @@ class Reader:
         """Read the entries behind `after`; None if they do not follow on it, unless `holes` are to be passed."""
         assert known.state is not None
         head, entries, size = known.state.head, list[Entry](), 0
-        expected = max(after + 1, head.first_seq)
-        if limit <= 0 or expected > head.seq:
+        first = wanted = max(after + 1, head.first_seq)
+        if limit <= 0 or first > head.seq:
             return Page(head, ())
-        async with aclosing(self.records(topic, known, expected - 1)) as records:
+        async with aclosing(self._entries(topic, known, first - 1, limit)) as found:
+            async for entry in found:
+                if entry.seq != first + len(entries):
+                    if entries or not holes:
+                        break  # the next page begins behind the hole
+                    first = entry.seq
+                entries.append(entry)
+                size += len(entry.payload)
+                if len(entries) == limit or (bound is not None and size >= bound):
+                    break
+        if not entries:  # they were trimmed since the head was asked for, or purged by somebody
+            if not holes:
+                return None
+            first = head.seq + 1
+        return Page(head if first == wanted else replace(head, first_seq=first), tuple(entries))
+
+    async def _entries(self, topic: str, known: Known, after: int, count: int) -> AsyncGenerator[Entry, None]:
+        assert known.state is not None
+        async with aclosing(self.records(topic, known, after, count)) as records:
             async for record in records:
-                if record.state.epoch != head.epoch:
+                if record.state.epoch != known.state.epoch:
                     raise Behind
                 for entry in (await self.filled(topic, record)).entries():
-                    if entry.seq < expected:
-                        continue
-                    if entry.seq > expected and entries:
-                        return Page(head, tuple(entries))  # the next page begins behind the hole
-                    if entry.seq > expected:
-                        if not holes:
-                            return None
-                        head = replace(head, first_seq=entry.seq)
-                    entries.append(entry)
-                    expected, size = entry.seq + 1, size + len(entry.payload)
-                    if len(entries) == limit or (bound is not None and size >= bound):
-                        self._heads.mark(topic, record)
-                        return Page(head, tuple(entries))
-        return Page(head, tuple(entries))
+                    if entry.seq > after:
+                        yield entry
 
     async def _earlier(self, topic: str, known: Known, after: int, count: int) -> AsyncGenerator[Record, None]:
         """Read from the record that has what follows `after` to the one before the head."""
         jetstream = await self._link.jetstream()
-        place = await self._find(jetstream, topic, known, after)
+        place, lines = await self._find(jetstream, topic, known, after)
+        count = min(count // lines + 1, RECORDS)
         while True:
             stored = await jetstream.several(self._subjects.topic(topic), place, count)
             if not stored:
@@ -161,34 +165,35 @@ class Reader:
                     yield record
             place, count = stored[-1].place + 1, min(4 * count, RECORDS)
 
-    async def _find(self, jetstream: JetStream, topic: str, known: Known, after: int) -> int:
+    async def _find(self, jetstream: JetStream, topic: str, known: Known, after: int) -> tuple[int, int]:
         """Return a place from which on there is what follows `after`, with little before it.
 
-        Places grow with `seq`, but other topics are in between: so it is searched by halves, within what is known.
+        And how many entries a record has there, as far as one was seen.
+
+        Places grow with `seq`, but other topics are in between: so it is searched, within what is known.
         """
         assert known.state is not None
-        lower, upper = self._heads.around(topic, known.state.epoch, after)
-        low, high = 1, known.place if upper is None else upper[1]
-        if lower is not None:
-            low = lower[1] + 1
-            if after - lower[0] <= NEAR:
-                return low
+        low, high, lines = 1, known.place, 1
+        begin, end, by_halves = 0, known.state.seq, True
         guess = low  # often it is the first that is retained
         while low < high:
             stored = await jetstream.several(self._subjects.topic(topic), guess, 1)
             if not stored:
                 raise Behind
             record = _decoded(stored[0])
+            lines = max(1, len(record.lines))
             if record.state.seq <= after:
-                low = record.place + 1
+                low, begin = record.place + 1, record.state.seq
                 if after - record.state.seq <= NEAR:
                     break
             elif (record.lines and record.before <= after) or guess == low:
-                return record.place
+                return record.place, lines
             else:
-                high = guess
-            guess = (low + high) // 2
-        return low
+                high, end = guess, record.before
+            # Where records are alike, their share leads there at once; where they are not, every other step halves.
+            by_halves = not by_halves
+            guess = (low + high) // 2 if by_halves else low + (high - low) * (after - begin) // (end - begin)
+        return low, lines
 
 
 def _decoded(stored: Stored) -> Record:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unbroken.logs.nats.connection import Connection
-from unbroken.logs.nats.jetstream import JetStream, StreamMissing
+from unbroken.logs.nats.jetstream import JetStream, Refused, StreamMissing
 from unbroken.logs.nats.place import Place
 from unbroken.logs.nats.subjects import Subjects
 
@@ -26,14 +27,30 @@ async def prepare(place: Place, connection: Connection) -> bool:
         found, needed = (".".join(map(str, version)) for version in (connection.version, NEEDED))
         raise place.unavailable(f"the server has version {found}, and the log needs {needed} or later: update it")
     jetstream = JetStream(place, connection)
-    try:
-        info, made = await jetstream.api(f"STREAM.INFO.{place.stream}"), False
-    except StreamMissing:
-        info, made = await jetstream.api(f"STREAM.CREATE.{place.stream}", _wanted(place)), True
+    info, made = await _found(place, jetstream)
     faults = list(_faults(place, info["config"]))
     if faults:
         raise place.unavailable(f"the stream {place.stream} cannot be used: {'; '.join(faults)}")
     return made
+
+
+async def _found(place: Place, jetstream: JetStream) -> tuple[dict[str, Any], bool]:
+    """Return the stream, and whether it was made now."""
+    ask = f"STREAM.INFO.{place.stream}"
+    try:
+        return await jetstream.api(ask), False
+    except StreamMissing:
+        pass
+    # Its places go on from now: in a life of the stream that is over nobody has filled them, and so nobody who knows
+    # a head of that life can append behind it.
+    begin = {"first_seq": time.time_ns() // 1000}
+    try:
+        return await jetstream.api(f"STREAM.CREATE.{place.stream}", {**_wanted(place), **begin}), True
+    except Refused as error:
+        try:
+            return await jetstream.api(ask), False  # another process has made it meanwhile
+        except StreamMissing:
+            raise error from None
 
 
 def _wanted(place: Place) -> dict[str, Any]:

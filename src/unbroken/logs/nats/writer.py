@@ -16,9 +16,9 @@ from unbroken.logs.nats.heads import Heads, Known
 from unbroken.logs.nats.jetstream import Conflict, Refused, StreamMissing, Write
 from unbroken.logs.nats.link import Link
 from unbroken.logs.nats.place import Place
-from unbroken.logs.nats.plan import OVERHEAD_BYTES, Job, Plan
+from unbroken.logs.nats.plan import MAX_ENTRY_LINE, OVERHEAD_BYTES, Job, Plan
 from unbroken.logs.nats.reading import Behind, Reader
-from unbroken.logs.nats.record import Record, Use, digest_of
+from unbroken.logs.nats.record import APPEND, Record, Use, digest_of
 from unbroken.logs.nats.subjects import Subjects
 
 __all__ = ["Desk", "Writer"]
@@ -31,11 +31,10 @@ GROUP = 256
 GROUP_BYTES = 1024 * 1024
 """Payload of one record, about."""
 
-MAX_ENTRY_LINE = 64
-"""Bytes that an entry takes in its record besides its payload, at most."""
-
 RETRY_DELAY = 0.004
-"""Seconds, at random up to so many, after another process was faster; they grow with each time."""
+"""Seconds, at random up to so many, after another process was faster; they grow with each time, up to `RETRIES`."""
+
+RETRIES = 5
 
 LEADER_INTERVAL = 0.05
 """Seconds until a stream is asked for again that has no leader now."""
@@ -78,7 +77,7 @@ class Desk:
                 if await self.link.repair():
                     return None
                 await asyncio.sleep(LEADER_INTERVAL)
-            except Refused:
+            except (Refused, _Unsure):
                 raise
             except (LogUnavailable, TimeoutError):
                 self.link.doubt()
@@ -91,16 +90,46 @@ class Desk:
         return (found and found.id) == (known.record and known.record.id)
 
     async def _made(self, topic: str, known: Known, record: Record) -> Known | None:
-        """Return what is known if our record is the one that followed on the head."""
+        """Return what is known if our record is the one that followed on the head; None if another did.
+
+        Raises:
+            _Unsure: what followed was trimmed already.
+        """
         jetstream = await self.link.jetstream()
         stored = await jetstream.next(self.subjects.topic(topic), known.place + 1)
         found = None if stored is None else Record.decode(stored.data, stored.place)
-        return None if found is None or found.id != record.id else self._note(topic, replace(record, place=found.place))
+        if found is not None and found.id == record.id:
+            return self._note(topic, replace(record, place=found.place))
+        if found is None or record.kind != APPEND or _follows(found, known):
+            return None
+        what = f"the answer to an append to {topic!r} was lost, and the topic trimmed since: it may be appended, or not"
+        raise _Unsure(str(self.place.unavailable(what)))
 
     def _note(self, topic: str, record: Record) -> Known:
         known = Known.of(record)
         self.heads.take(topic, known)
         return known
+
+
+class _Unsure(LogUnavailable):
+    """It cannot be said any more whether it was stored."""
+
+
+def _follows(found: Record, known: Known) -> bool:
+    """Say whether nothing was between a head and this record."""
+    head, now = known.state, found.state
+    if head is None:
+        return found.before == 0  # a topic begins with it
+    tag, closed = (found.previous, head.closed) if found.lines else (now.tag, now.closed)
+    return (now.epoch, found.before, tag, closed) == (head.epoch, head.seq, head.tag, head.closed)
+
+
+def _keeps(known: Known, earlier: Known) -> bool:
+    """Say whether the state has all keys that were used since an earlier head, so that none was stored meanwhile."""
+    now, then = known.state, earlier.state
+    if now is None or then is None or now.epoch != then.epoch or not then.keys:
+        return False
+    return now.keys[: len(then.keys)] == then.keys
 
 
 class Writer:
@@ -174,25 +203,31 @@ class Writer:
             _fail_all(jobs, self._desk.place.unavailable(f"{error or type(error).__name__}"))
 
     async def _append(self, jobs: list[Job]) -> None:
-        known, tries = self._desk.heads.get(self._topic), 0
+        known, tries, plan = self._desk.heads.get(self._topic), 0, None
         while True:
             fresh = known is None
             if known is None:
                 known = await self._desk.reader.known(self._topic)
-            plan = await self._planned(known, jobs)
+            plan = await self._planned(known, jobs, plan)
             if plan.changes:
                 if (written := await self._write(plan)) is not None:
                     await self._answer(plan, written)
                     return
                 tries += 1
-                await asyncio.sleep(random.uniform(0, RETRY_DELAY * tries))  # noqa: S311 - no secret
+                await asyncio.sleep(random.uniform(0, RETRY_DELAY * min(tries, RETRIES)))  # noqa: S311 - no secret
             elif fresh:
                 await self._answer(plan, known)
                 return
-            known = None
+            known = self._heard(known)
 
-    async def _planned(self, known: Known, jobs: Iterable[Job]) -> Plan:
-        plan = Plan(self._topic, known, time.time(), await self._look_up(known, jobs))
+    def _heard(self, known: Known) -> Known | None:
+        """Return the head that was told meanwhile; None if it has to be asked for, which takes twice as long."""
+        heard = self._desk.heads.get(self._topic)
+        return heard if heard is not None and heard.place > known.place else None
+
+    async def _planned(self, known: Known, jobs: Iterable[Job], last: Plan | None) -> Plan:
+        stored = last.looked_up if last is not None and _keeps(known, last.known) else await self._look_up(known, jobs)
+        plan = Plan(self._topic, known, time.time(), stored)
         for job in jobs:
             plan.add(job)
         plan.finish()
