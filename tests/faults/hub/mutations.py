@@ -11,6 +11,7 @@ import unbroken.hub.topic
 from unbroken.hub.event import Event
 from unbroken.hub.feed import Feed
 from unbroken.hub.gap import Gap, GapReason, find_gap
+from unbroken.hub.reader import Reader
 from unbroken.hub.topic import Topic
 from unbroken.logs import Appended, Draft, Entry, Page, Position
 from unbroken.logs.batch import link
@@ -35,7 +36,12 @@ def ignore_links() -> None:
             return ()
         return _since(topic, _retagged(topic, position), limit)
 
+    def is_current(reader: Reader) -> bool:
+        pairs = zip(reader.topics, reader.vector, strict=True)
+        return all((topic.position.epoch, topic.position.seq) == (at.epoch, at.seq) for topic, at in pairs)
+
     _since = Topic.since
+    Reader.is_current = is_current  # type: ignore[method-assign, assignment]
     unbroken.hub.reader.find_gap = unbroken.hub.topic.find_gap = counting  # type: ignore[attr-defined]
     Topic._is_next = is_next  # type: ignore[method-assign, assignment]
     Topic.since = since  # type: ignore[method-assign, assignment]

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 from nats.aio.client import Client
 
-from unbroken.errors import LogUnavailable
-from unbroken.logs import Log, open_log
-from unbroken.testing import DeadlineError
-from unbroken.testing.logs import Recorder
+from tests.logs.running import eventually, opened, refusal
 
 __all__ = ["QUICK", "Stream", "Way", "ask", "eventually", "opened", "refusal", "way_to"]
 
@@ -39,17 +36,6 @@ class Stream:
         return f"{url}?{urlencode({'stream': self.name, 'prefix': self.prefix, **settings})}"
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[tuple[Log, Recorder]]:
-    """Start a log, and stop it in the end."""
-    log, listener = open_log(url), Recorder()
-    await log.start(listener)
-    try:
-        yield log, listener
-    finally:
-        await log.stop()
-
-
 async def ask(url: str, what: str, **body: object) -> dict[str, Any]:
     """Ask JetStream, as the operator of a server does."""
     client = Client()
@@ -59,36 +45,6 @@ async def ask(url: str, what: str, **body: object) -> dict[str, Any]:
     finally:
         await client.close()
     return answer
-
-
-async def refusal(call: Awaitable[object]) -> str:
-    """Return the text with which a call was refused; an assertion if it was not."""
-    try:
-        await call
-    except LogUnavailable as error:
-        return str(error)
-    raise AssertionError("it was not refused")
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], awaited: str, timeout: float = 10.0) -> None:
-    """Ask until the answer is yes; a server that is away is a no.
-
-    Raises:
-        DeadlineError: it was not within `timeout` seconds.
-    """
-    try:
-        async with asyncio.timeout(timeout):
-            while not await _yes(condition):
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise DeadlineError(f"{awaited} did not come about within {timeout} s") from None
-
-
-async def _yes(condition: Callable[[], Awaitable[bool]]) -> bool:
-    try:
-        return await condition()
-    except LogUnavailable:
-        return False
 
 
 class Way:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import asyncpg  # type: ignore[import-untyped]
 
-from unbroken.errors import LogUnavailable
+from tests.logs.running import eventually, refusal
 from unbroken.logs.postgres import PostgresLog, from_url
 from unbroken.logs.postgres.place import Place
 from unbroken.testing.logs import Recorder
@@ -53,37 +53,6 @@ async def connected(url: str) -> AsyncIterator[Any]:
         yield connection
     finally:
         await connection.close()
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], awaited: str) -> None:
-    """Wait until a condition holds that has to be asked for; while the engine is away it does not.
-
-    Raises:
-        TimeoutError: it did not in time.
-    """
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while not await _holds(condition):
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise TimeoutError(f"{awaited} did not come within {DEADLINE} s") from None
-
-
-async def _holds(condition: Callable[[], Awaitable[bool]]) -> bool:
-    try:
-        return await condition()
-    except LogUnavailable:
-        return False
-
-
-async def refusal(call: Awaitable[object]) -> str:
-    """Return the text with which a call fails."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            await call
-    except LogUnavailable as error:
-        return str(error)
-    raise AssertionError("the call was answered")
 
 
 async def heard(listener: Recorder, topic: str, payload: bytes) -> None:

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from unbroken.logs import Log, open_log
-from unbroken.testing.logs import Recorder
+from tests.logs.running import opened
 
 __all__ = ["appender", "opened"]
 
 APPENDER = Path(__file__).with_name("appender.py")
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[tuple[Log, Recorder]]:
-    """Start a log, and stop it in the end."""
-    log, listener = open_log(url), Recorder()
-    await log.start(listener)
-    try:
-        yield log, listener
-    finally:
-        await log.stop()
 
 
 @contextmanager
