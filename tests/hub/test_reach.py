@@ -44,6 +44,25 @@ def test_many_streams_make_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.message for record in caplog.records] == [f"{LOST}the log is away", "the log is within reach again"]
 
 
+def test_streams_that_open_meanwhile_are_not_said_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    """Each tries to hear of what others revoke: one warning of that, and one of the log."""
+
+    async def main() -> None:
+        log = OddLog(shared=True)
+        async with Hub(log) as hub, AsyncExitStack() as held:
+            await hub.open()
+            log.away = True
+            for _ in range(30):
+                await held.enter_async_context(opened(stepped(Endpoint(hub, "t"))))
+            await asyncio.sleep(30.0)
+            log.away = False
+            await until(lambda: hub.stats().live == 30)
+
+    with caplog.at_level(logging.WARNING, "unbroken"):
+        run(main())
+    assert len(caplog.records) == 3
+
+
 def test_what_the_log_says_of_itself_counts() -> None:
     """Before anybody has asked it for anything."""
 

@@ -117,7 +117,8 @@ class Cluster:
             await self._join()
             self._serves = True
         except LogUnavailable as exc:
-            logger.warning("this process is not asked yet for what it does: %s", exc)
+            self._topics.reach.lose(str(exc))
+            logger.debug("this process is not asked yet for what it does: %s", exc)
 
     async def _join(self) -> None:
         if self._topic is not None or not self._log.guarantees.shared:

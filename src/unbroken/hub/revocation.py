@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -64,7 +65,10 @@ class Revocations:
         try:
             (topic,) = await self._topics.acquire((REVOKED,))
         except LogUnavailable as exc:
-            logger.warning("what other processes revoke is not heard of yet: %s", exc)
+            # Each stream that opens tries it again: while the log is out of reach that is said once.
+            level = logging.WARNING if self._topics.reach.why is None else logging.DEBUG
+            self._topics.reach.lose(str(exc))
+            logger.log(level, "what other processes revoke is not heard of yet: %s", exc)
         else:
             if self._topic is None:
                 self._topic = topic
