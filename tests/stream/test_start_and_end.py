@@ -15,6 +15,7 @@ from tests.stream.support import Recorded
 from unbroken import CloseReason, EncodeError, EventSourceResponse, ServerSentEvent, while_connected
 from unbroken.errors import ConfigurationError, UnbrokenWarning
 from unbroken.observe import Cleanup
+from unbroken.stream.response import TRUNCATE_PAUSE
 from unbroken.testing import DrivenStream, StreamEnd, open_stream, run_with_virtual_clock
 
 pytestmark = pytest.mark.core
@@ -115,6 +116,59 @@ def test_no_item_before_an_error_is_lost_and_the_error_is_visible() -> None:
     assert isinstance(stream.error, ValueError)
     assert app.record.reason is CloseReason.PRODUCER_ERROR
     assert isinstance(app.record.error, ValueError)
+
+
+def test_a_page_has_time_to_read_why_the_body_breaks_off() -> None:
+    """Between `stream-error` and the break: a browser drops what its page has not read by then."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with open_stream(Recorded(items("a", ValueError())), raise_app_errors=False) as stream:
+            await stream.events(2)
+            told = loop.time()
+            await stream.until_end()
+            return loop.time() - told
+
+    assert run_with_virtual_clock(main()) == pytest.approx(TRUNCATE_PAUSE, abs=0.01)
+
+
+def test_a_cancellation_before_the_break_does_not_mend_the_body() -> None:
+    """Where a server would complete it after an exception, it is truncated all the same."""
+    truncated = list[bool]()
+
+    class Truncating:
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+        def truncate(self) -> None:
+            truncated.append(True)
+
+    class Watched(EventSourceResponse):
+        def _exchange(self, start: Any, send: Any, connection: Any) -> Any:
+            return super()._exchange(start, send, Truncating(connection))
+
+    async def main() -> None:
+        told = asyncio.Event()
+
+        async def send(message: Any) -> None:
+            if b"stream-error" in message.get("body", b""):
+                told.set()
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+        answering = asyncio.create_task(Watched(items("a", ValueError()))(scope, receive, send))
+        await told.wait()
+        await asyncio.sleep(TRUNCATE_PAUSE / 2)
+        answering.cancel()
+        await asyncio.wait((answering,))
+
+    run_with_virtual_clock(main())
+    assert truncated == [True]
 
 
 def test_after_start_grace_the_headers_leave_alone() -> None:

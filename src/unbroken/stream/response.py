@@ -189,8 +189,10 @@ class EventSourceResponse(Response):
         if exchange.reason is CloseReason.PRODUCER_ERROR:
             if exchange.started_after is not None:
                 # A browser drops what its page has not read yet when a body breaks off: the event that says why.
-                await asyncio.sleep(TRUNCATE_PAUSE)
-                exchange.connection.truncate()
+                try:
+                    await asyncio.sleep(TRUNCATE_PAUSE)
+                finally:
+                    exchange.connection.truncate()
             _raise(exchange)
         exchange.error = None  # its traceback leads back to the exchange
 
