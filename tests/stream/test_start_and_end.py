@@ -15,7 +15,7 @@ from tests.stream.support import Recorded
 from unbroken import CloseReason, EncodeError, EventSourceResponse, ServerSentEvent, while_connected
 from unbroken.errors import ConfigurationError, UnbrokenWarning
 from unbroken.observe import Cleanup
-from unbroken.stream.response import TRUNCATE_PAUSE
+from unbroken.stream.exchange import TRUNCATE_PAUSE
 from unbroken.testing import DrivenStream, StreamEnd, open_stream, run_with_virtual_clock
 
 pytestmark = pytest.mark.core

@@ -28,6 +28,9 @@ from unbroken.wire import encode_control
 
 __all__ = ["GONE", "Exchange", "Receive"]
 
+TRUNCATE_PAUSE = 0.1
+"""Seconds between the event that tells of an error and the end of the body, which is no proper one."""
+
 Receive = Callable[[], Awaitable[Message]]
 
 GONE = frozenset({CloseReason.CLIENT_CLOSED, CloseReason.WRITE_FAILED, CloseReason.SEND_TIMEOUT})
@@ -288,6 +291,17 @@ class Exchange:
             self.end_for(CloseReason.SHUTDOWN if pump.cancelled() else CloseReason.PRODUCER_ERROR)
         if not self.ended.done():
             self.end()
+
+    async def break_off(self) -> None:
+        """End the body visibly incomplete, after an error.
+
+        A moment later: a browser drops what its page has not read yet when a body breaks off, and that is the event
+        which says why.
+        """
+        try:
+            await asyncio.sleep(TRUNCATE_PAUSE)
+        finally:
+            self.connection.truncate()
 
     def end(self) -> None:
         """Note that all is over: the body, and the producer, or that it is left behind."""

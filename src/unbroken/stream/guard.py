@@ -13,7 +13,7 @@ import anyio
 from unbroken.errors import CloseReason, ServerClosing
 from unbroken.observe import logger
 from unbroken.observe.text import printable
-from unbroken.servers import Connection, connection_of, detect_dead_peers
+from unbroken.servers import connection_of, detect_dead_peers
 from unbroken.stream.drain import Lifespan, current_drain
 from unbroken.stream.exchange import Exchange, Receive
 from unbroken.stream.guarded import GuardedStream, is_leaving
@@ -154,7 +154,6 @@ class _Gate:
     _passes = _refused = False
     _recording: asyncio.Task[None] | None = None
     _stream: GuardedStream | None = None
-    _connection: Connection
     _registration: Registration
 
     def __init__(self, guard: EventStreamGuard, scope: Message, receive: Receive, send: Send) -> None:
@@ -242,8 +241,7 @@ class _Gate:
         if options.dead_peer_timeout is not None:
             detect_dead_peers(self._scope, options.dead_peer_timeout)
         start = {**start, "headers": corrected(start["headers"], self._scope.get("http_version", "1.1"))}
-        self._connection = connection_of(self._scope, self._send)
-        exchange = Exchange(start, self._send, self._connection, options)
+        exchange = Exchange(start, self._send, connection_of(self._scope, self._send), options)
         self._stream = GuardedStream(exchange, self.inbox, self._task, encoded=encoded)
         self._registration = Registration(self._scope, exchange, policies, places, guarded=True)
         self._registration.begin(self._send)
@@ -271,7 +269,7 @@ class _Gate:
             await asyncio.shield(self._recording)  # type: ignore[arg-type] # just made, if there was none
         failed = exchange.reason is CloseReason.PRODUCER_ERROR
         if failed and exchange.started_after is not None:
-            self._connection.truncate()
+            await exchange.break_off()
         exchange.error = None  # its traceback leads back to the exchange
         if error is not None:
             error.__traceback__ = traceback

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
@@ -25,9 +24,6 @@ from unbroken.stream.threaded import ThreadedProducer
 from unbroken.wire import encode_item
 
 __all__ = ["EventSourceResponse"]
-
-TRUNCATE_PAUSE = 0.1
-"""Seconds between the event that tells of an error and the end of the body, which is no proper one."""
 
 
 class EventSourceResponse(Response):
@@ -188,11 +184,7 @@ class EventSourceResponse(Response):
             await self._end(exchange, stream)
         if exchange.reason is CloseReason.PRODUCER_ERROR:
             if exchange.started_after is not None:
-                # A browser drops what its page has not read yet when a body breaks off: the event that says why.
-                try:
-                    await asyncio.sleep(TRUNCATE_PAUSE)
-                finally:
-                    exchange.connection.truncate()
+                await exchange.break_off()
             _raise(exchange)
         exchange.error = None  # its traceback leads back to the exchange
 
