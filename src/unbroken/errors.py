@@ -12,6 +12,15 @@ UnbrokenError
 │  ├─ OutboxFull                        no room for another event that is to be published soon
 │  ├─ TopicClosed                       nothing can be appended to the topic any more
 │  └─ Fenced                            another producer has taken the topic over
+├─ EventSourceError                     a client cannot get an event stream, or not go on with it:
+│  ├─ ConnectFailed                     no connection, or no answer in time
+│  ├─ UnexpectedResponse                the answer is no event stream; `.status`, `.body`, `.retry_after`
+│  ├─ StreamTruncated                   it ended before its end
+│  ├─ StreamStalled                     not a byte came within `idle_timeout`
+│  ├─ StreamFailed                      the server said that its producer failed
+│  ├─ StreamRevoked                     the server said that the right to read was withdrawn
+│  └─ ReconnectFailed                   no more attempts are to be made; its cause is the last one's error
+├─ EventDataError (ValueError)          an event's data is not what it was to be read as; `.event`
 ├─ StreamGap                            events that a reader has not seen are gone; `.gap` says which
 └─ MissingExtraError (ImportError)      an optional library is absent; the text names the extra
 
@@ -23,14 +32,18 @@ ConnectionResetError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 __all__ = [
     "ClientDisconnected",
     "CloseReason",
     "ConfigurationError",
+    "ConnectFailed",
     "DiagnosisError",
     "EncodeError",
+    "EventDataError",
+    "EventSourceError",
     "EventStreamError",
     "EventTooLarge",
     "Fenced",
@@ -39,13 +52,19 @@ __all__ = [
     "LogUnavailable",
     "MissingExtraError",
     "OutboxFull",
+    "ReconnectFailed",
     "ServerClosing",
     "StreamClosed",
+    "StreamFailed",
     "StreamGap",
+    "StreamRevoked",
+    "StreamStalled",
+    "StreamTruncated",
     "TopicClosed",
     "TopicNameError",
     "UnbrokenError",
     "UnbrokenWarning",
+    "UnexpectedResponse",
     "UnknownCauseError",
 ]
 
@@ -139,11 +158,82 @@ class Fenced(LogError):
     """A producer with a higher fence has taken the topic over: this one must stop."""
 
 
+class EventSourceError(UnbrokenError):
+    """A client cannot get an event stream, or cannot go on with it."""
+
+
+class ConnectFailed(EventSourceError):
+    """There is no connection to the server, or it did not answer in time."""
+
+
+class UnexpectedResponse(EventSourceError):
+    """The server answered with something that is no event stream.
+
+    Attributes:
+        status: The status code.
+        headers: The headers; names in lower case.
+        body: The first bytes of the body, at most 64 KiB: mostly what the server says of it.
+        retry_after: Seconds that the server asks for before another attempt (`Retry-After`); 0 if for none.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.retry_after = retry_after
+
+
+class StreamTruncated(EventSourceError):
+    """The stream ended before its end: in mid-body, within an event, or without the event that ends it."""
+
+
+class StreamStalled(EventSourceError, TimeoutError):
+    """Not a byte came within `idle_timeout`, not even a heartbeat: the connection is taken for dead."""
+
+
+class StreamFailed(EventSourceError):
+    """The server said, with `stream-error`, that what produces the stream has failed."""
+
+
+class StreamRevoked(EventSourceError):
+    """The server said, with `stream-end`, that the right to read the stream was withdrawn."""
+
+
+class ReconnectFailed(EventSourceError):
+    """As many attempts, or as much time, as were given did not bring the stream back. The cause is the last error.
+
+    Attributes:
+        attempts: How many attempts failed, one after the other.
+    """
+
+    def __init__(self, text: str, *, attempts: int) -> None:
+        super().__init__(text)
+        self.attempts = attempts
+
+
+class EventDataError(UnbrokenError, ValueError):
+    """An event's data is not what it was to be read as: no JSON, or not of the model."""
+
+    def __init__(self, text: str, event: object = None) -> None:
+        super().__init__(text)
+        self.event = event
+
+
 class StreamGap(UnbrokenError):
     """Between what a reader of topics has seen and what comes next, events are gone. Reading may go on.
 
     Attributes:
-        gap: An `unbroken.hub.Gap`: which topic, from where to where, why, and how many where that is known.
+        gap: An `unbroken.hub.Gap`, or at a client an `unbroken.client.Gap`: which topic, from where to where, why,
+            and how many where that is known.
     """
 
     def __init__(self, gap: object) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
-from unbroken.wire import Decoder
+from unbroken.wire import DecodedEvent, Decoder
 
 from .vectors import VECTORS, Vector
 
 pytestmark = pytest.mark.core
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+LATER = [vector for vector in VECTORS if not vector.stream.startswith(BYTE_ORDER_MARK)]  # there it would be text
 
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.id for vector in VECTORS])
 
@@ -45,6 +50,15 @@ def test_cut_in_two_everywhere(vector: Vector) -> None:
     """So is one that is cut once, at each place where it can be cut."""
     for at in range(len(vector.stream) + 1):
         assert_reads(vector, [vector.stream[:at], vector.stream[at:]])
+
+
+@pytest.mark.parametrize("vector", LATER, ids=[vector.id for vector in LATER])
+def test_behind_another_event(vector: Vector) -> None:
+    """So is what follows an event, in its chunk or in the next: whole blocks are then read many at a time."""
+    first = DecodedEvent("message", "first", "")
+    behind = replace(vector, events=(first, *vector.events))
+    assert_reads(behind, [b"data: first\n\n" + vector.stream])
+    assert_reads(behind, [b"data: first\n\n", vector.stream])
 
 
 def test_every_vector_has_its_own_name() -> None:

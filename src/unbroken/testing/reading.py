@@ -52,5 +52,5 @@ class Reading:
             self._events += self._decoder.feed(chunk)
 
 
-def _comment_text(line: bytes) -> str:
+def _comment_text(line: bytes | bytearray) -> str:
     return line[1:].removeprefix(b" ").decode(errors="replace")
