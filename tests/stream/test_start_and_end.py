@@ -63,6 +63,7 @@ def test_the_headers_keep_caches_and_proxies_from_holding_events_back() -> None:
         "content-type": "text/event-stream; charset=utf-8",
         "x-a": "b",
         "x-accel-buffering": "no",
+        "stream-heartbeat": "15",
     }
     assert read(EventSourceResponse(items("x"))).headers["cache-control"] == "no-store, no-transform"
 

@@ -86,6 +86,7 @@ class EventSourceResponse(unbroken.stream.response.EventSourceResponse):
     """
 
     default_headers: Mapping[str, str] = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    heartbeat_header = None
     default_options: ClassVar[Mapping[str, Any]] = {}
     """Arguments of `unbroken.EventSourceResponse` for when they are not given."""
 

@@ -95,6 +95,8 @@ class EventSourceResponse(Response):
         "x-accel-buffering": "no",
     }
     """Set unless the caller gave them. No `Connection`: HTTP/2 forbids it, and browsers drop streams that have it."""
+    heartbeat_header: str | None = "stream-heartbeat"
+    """Tells a reader after how many seconds of silence there is a heartbeat, so that it knows a dead connection."""
 
     def __init__(
         self,
@@ -140,11 +142,12 @@ class EventSourceResponse(Response):
         self.media_type = media_type or self.media_type
         self.background = background
         self.encode: Callable[[Any], bytes] = encode_preframed if preframed else encode_data
+        defaults = (*self.default_headers.items(), *self._told())
         if headers:
             self.init_headers(headers)
-            self.raw_headers += _missing(self.raw_headers, self.default_headers)
+            self.raw_headers += _missing(self.raw_headers, dict(defaults))
         else:
-            self.raw_headers = list(_plain_headers(self.media_type, tuple(self.default_headers.items())))
+            self.raw_headers = list(_plain_headers(self.media_type, defaults))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve the stream as an ASGI application does.
@@ -187,6 +190,10 @@ class EventSourceResponse(Response):
                 await exchange.break_off()
             _raise(exchange)
         exchange.error = None  # its traceback leads back to the exchange
+
+    def _told(self) -> tuple[tuple[str, str], ...]:
+        name, seconds = self.heartbeat_header, self.options.heartbeat
+        return () if name is None or seconds is None else ((name, f"{seconds:g}"),)
 
     def _start(self) -> Message:
         # Made where it is wanted: a frame that waits for the stream's end would hold it all the time.

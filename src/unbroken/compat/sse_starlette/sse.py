@@ -123,6 +123,7 @@ class EventSourceResponse(unbroken.stream.response.EventSourceResponse):
     DEFAULT_SEPARATOR = "\r\n"
     DEFAULT_CLEANUP_TIMEOUT = 30.0
     default_headers: Mapping[str, str] = {"cache-control": "no-store"}
+    heartbeat_header = None
 
     def __init__(
         self,
