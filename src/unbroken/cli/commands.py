@@ -11,6 +11,7 @@ from unbroken.cli.diagnosis.endpoint import doctor
 from unbroken.cli.diagnosis.logs import explain
 from unbroken.cli.diagnosis.source import check, fix
 from unbroken.cli.hub.commands import hub
+from unbroken.cli.tail.commands import tail
 
 __all__ = ["app"]
 
@@ -52,6 +53,6 @@ def demo(
     serve(listener, wanted_port=port, open_page=open_page)
 
 
-for command in (explain, check, fix, doctor):
+for command in (tail, explain, check, fix, doctor):
     app.command()(command)
 app.add_typer(hub)

@@ -12,11 +12,12 @@ import typer
 
 from unbroken.cli.diagnosis.output import Exit, count, say
 from unbroken.cli.hub.opening import KEEP_ALL, opened_hub, opened_log
-from unbroken.cli.hub.output import OutputLost, columns, ending_well, shown, write
-from unbroken.cli.hub.output import as_json as json_of
+from unbroken.cli.hub.output import columns
 from unbroken.cli.hub.readers import as_plain, ask, lines
 from unbroken.cli.hub.tailing import Tail
 from unbroken.cli.hub.topics import TopicStats, near, stats_of, topics_of
+from unbroken.cli.output import OutputLost, ending_well, shown, write
+from unbroken.cli.output import as_json as json_of
 from unbroken.errors import ConfigurationError
 from unbroken.hub import ClusterStats, Position
 from unbroken.logs import Retention
@@ -57,7 +58,7 @@ def publish(
     close: Annotated[bool, typer.Option("--close", help="This is the topic's last event.")] = False,
 ) -> None:
     """Publish an event, and print its id. Exit code 1: the topic is closed; 2: it cannot be said that it was."""
-    with ending_well("publish"):
+    with ending_well("hub publish"):
         text = _standard_input() if data in (None, "-") else str(data)
         position, is_duplicate = asyncio.run(_publish(url, topic, text, event, key, close))
         try:
@@ -120,7 +121,7 @@ def tail(
 ) -> None:
     """Print the events of topics, and those that come. Exit code 1: no such topic, or --strict and a gap."""
     given = backlog if backlog is not None else BACKLOG if after is None else 0
-    with ending_well("tail"):
+    with ending_well("hub tail"):
         if not new:
             _refuse_missing("tail", url, topics, "; --new makes it, and waits for its events")
         met = _tail(url, topics, after, given, limit, as_json, strict)
@@ -164,7 +165,7 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what stands in each topic. Exit code 1: one of them is not there; 2: the log cannot be read."""
-    with ending_well("stats"):
+    with ending_well("hub stats"):
         found, missing = asyncio.run(_stats(url, topics or [], internal))
         asked = asyncio.run(ask(url, [each.topic for each in found][:MAX_ASKED], timeout)) if readers else None
         if as_json:
@@ -222,7 +223,7 @@ def trim(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Drop a topic's oldest events, for good. Exit code 1: no such topic, or not after all; 2: it cannot be done."""
-    with ending_well("trim"):
+    with ending_well("hub trim"):
         if max_events is None and max_age is None and max_bytes is None:
             raise ConfigurationError("say what to keep: --max-events, --max-age, --max-bytes, or several of them")
         # Nothing but the events goes: keys and the topic itself stay for as long as the application says.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from unbroken.cli.diagnosis.output import say
-from unbroken.cli.hub.output import as_json, shown, write
+from unbroken.cli.output import as_json, shown, write
 from unbroken.errors import LogUnavailable, StreamGap
 from unbroken.hub import Event, Gap, Subscription
 

@@ -1,0 +1,1 @@
+"""`unbroken tail`: any event stream, from a shell."""
