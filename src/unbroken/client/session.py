@@ -385,7 +385,7 @@ class Session:
 
 
 def _drop_frames(error: BaseException | None) -> None:
-    # It is told, and not raised: whoever keeps it, a log's handler for instance, shall not keep a response and its buffers.
+    # It is told, and not raised: who keeps it, a log's handler for instance, shall not keep a response and its buffers.
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
