@@ -14,6 +14,10 @@ from typing import Any
 
 from benchmarks import explain
 from benchmarks.client import CLIENT_CORE
+from benchmarks.clients import run as clients
+from benchmarks.clients.readers import READERS
+from benchmarks.clients.readers import available as available_readers
+from benchmarks.clients.report import report as clients_report
 from benchmarks.engines import layers as engine_layers
 from benchmarks.engines import run as engines
 from benchmarks.engines.report import report as engines_report
@@ -35,11 +39,12 @@ _PARTS = {
     "explain": [],
     "fanout": [],
     "engines": [],
+    "clients": [],
 }
 _FULL = Size(events=200_000, streams=2000, requests=20_000)
 _QUICK = Size(events=20_000, streams=500, requests=2_000)
 _LAYERS = {name: kind for layers in engine_layers.LAYERS.values() for name, kind in layers.items()}
-_ALL_PEERS = PEERS | fanout_peers.PEERS | _LAYERS
+_ALL_PEERS = PEERS | fanout_peers.PEERS | _LAYERS | READERS
 
 Results = dict[str, dict[str, list[Figure]]]
 
@@ -50,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pin(CLIENT_CORE)
     figures: dict[str, Any] = {}
-    for part in (_responses, _fan_out, _engines, _explain):
+    for part in (_responses, _fan_out, _engines, _clients, _explain):
         part(options, figures)
     if options.json:
         print(json.dumps(figures, indent=2))
@@ -109,6 +114,18 @@ def _engines(options: argparse.Namespace, figures: dict[str, Any]) -> None:
         print(engines_report(results))
 
 
+def _clients(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    readers = [reader for reader in options.peers or available_readers() if reader in READERS]
+    if options.only not in (None, "clients") or not readers:
+        return
+    size = clients.resized(clients.QUICK if options.quick else clients.FULL, options.events)
+    results = clients.run(readers, options.reps or (1 if options.quick else 5), size, _say)
+    _say("")
+    figures["clients"] = asdict(results)
+    if not options.json:
+        print(clients_report(results))
+
+
 def _explain(options: argparse.Namespace, _: dict[str, Any]) -> None:
     if options.only == "explain" or (options.only is None and not options.json):
         print(explain.report(options.megabytes or (50 if options.quick else 1000)))
@@ -122,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", choices=_PARTS, help="one part instead of all")
     parser.add_argument("--peers", nargs="+", choices=_ALL_PEERS, metavar="NAME", help=f"of: {'; '.join(_ALL_PEERS)}")
-    parser.add_argument("--events", type=int, metavar="N", help="events of one stream, or to all subscribers")
+    parser.add_argument("--events", type=int, metavar="N", help="events of one stream (for a client, too), or to all")
     parser.add_argument("--streams", type=int, metavar="N", help="idle streams")
     parser.add_argument("--requests", type=int, metavar="N", help="requests for something else than a stream")
     parser.add_argument("--megabytes", type=int, metavar="N", help="size of the log that `explain` reads (1000)")

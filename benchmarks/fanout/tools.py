@@ -14,6 +14,7 @@ from benchmarks.server import ROOT
 __all__ = [
     "FOLDER",
     "AbsentError",
+    "compiler",
     "floor",
     "generator",
     "module_of_nchan",
@@ -55,11 +56,11 @@ def _compiled(source: Path) -> str:
     binary = FOLDER / source.stem
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        subprocess.run([*_compiler(), "-O2", "-o", str(binary), str(source)], check=True)
+        subprocess.run([*compiler(), "-O2", "-o", str(binary), str(source)], check=True)
     return str(binary)
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
     if shutil.which("cc"):
         return ["cc"]
     if find_spec("ziglang"):

@@ -163,7 +163,15 @@ class EventSourceError(UnbrokenError):
 
 
 class ConnectFailed(EventSourceError):
-    """There is no connection to the server, or it did not answer in time."""
+    """There is no connection to the server, or it did not answer in time.
+
+    Attributes:
+        sent: Whether the server may have got the request.
+    """
+
+    def __init__(self, text: str, *, sent: bool = False) -> None:
+        super().__init__(text)
+        self.sent = sent
 
 
 class UnexpectedResponse(EventSourceError):

@@ -24,7 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "idle_timeout": "auto",
     "end": None,
     "gaps": "raise",
-    "duplicate_window": 1024,
+    "drop_duplicates": True,
     "max_line_bytes": 1000,
     "max_event_bytes": 1000,
     "record": None,

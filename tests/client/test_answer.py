@@ -45,7 +45,7 @@ def test_nothing_else_is_a_stream(status: int, content_type: str) -> None:
         (Answer(404, {}), b'{"detail":\n "Not Found"}', ["404", "Not Found"]),
         (Answer(200, {"content-type": "text/html"}), b"<p>", ["'text/html'", "<p>"]),
         (Answer(200, {}), b"", ["(none)"]),
-        (Answer(302, {"location": "/login"}), b"", ["302", "/login"]),
+        (Answer(302, {"location": "/login"}), b"", ["302"]),
         (Answer(500, {}), b"\xff\x00" * 1000, ["500"]),
     ],
     ids=["status", "type", "no type", "redirect", "bytes"],

@@ -68,8 +68,8 @@ def test_a_hubs_gap_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"reason": None}, {"topic": 5}, {"after": 1}, {"next": []}, {"missed": "3"}],
-    ids=["reason", "topic", "after", "next", "missed"],
+    [{"reason": None}, {"reason": "a\nb"}, {"topic": 5}, {"after": 1}, {"next": []}, {"missed": "3"}, {"missed": True}],
+    ids=["reason", "lines", "topic", "after", "next", "missed", "bool"],
 )
 def test_an_event_of_that_name_and_another_form_is_an_event(change: dict[str, object]) -> None:
     """Another server may use the name for its own."""

@@ -51,6 +51,32 @@ def test_the_callers_headers_win(http: HTTP) -> None:
     assert (request.headers["accept-encoding"], request.headers["x"]) == ("gzip", "1")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"X": "secret\n"}, {"X": "secr€t"}, {"X": 5}, {"X y": "secret"}, {"": "secret"}, {"X\n": "secret"}],
+    ids=["line", "text", "number", "name", "no name", "name with line"],
+)
+def test_a_header_that_cannot_be_sent_is_named(http: HTTP, headers: dict[str, str]) -> None:
+    """A token that was read together with the end of its line is no fault of the network; its value stays unsaid."""
+    with pytest.raises(ConfigurationError, match="header") as raised:
+        built(http, headers=headers)
+    assert "secr" not in str(raised.value)
+
+
+@pytest.mark.parametrize("parts", [{"method": "GE T"}, {"json": {1, 2}}, {"content": object()}])
+def test_what_cannot_be_sent_is_refused(http: HTTP, parts: dict[str, Any]) -> None:
+    """As an argument that cannot work, and not tried again."""
+    with pytest.raises(ConfigurationError):
+        built(http, **parts)
+
+
+def test_a_place_of_the_callers_gives_way(http: HTTP) -> None:
+    """A header of the caller's is for the beginning: two would leave it to the server which one counts."""
+    asked = {"headers": {"Last-Event-ID": "5"}}
+    assert built(http, **asked).headers.get_list("last-event-id") == ["5"]
+    assert built(http, **asked, last_event_id="8").headers.get_list("last-event-id") == ["8"]
+
+
 def test_params_are_added_to_the_query(http: HTTP) -> None:
     """What the URL has stays."""
     assert str(built(http, params={"c": "2"}).url) == "http://h/a?b=1&c=2"
@@ -87,7 +113,7 @@ def test_a_url_that_is_none_is_refused(http: HTTP, url: str) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://127.0.0.1:port/", "http://[::1"])
 def test_a_port_that_is_none_is_refused(url: str) -> None:
     """When the client is made."""
-    with pytest.raises(ConfigurationError, match="cannot be requested"):
+    with pytest.raises(ConfigurationError, match="no port"):
         EventSource(url)
 
 

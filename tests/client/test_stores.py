@@ -16,9 +16,9 @@ def test_a_file_keeps_the_id(tmp_path: Path, durable: bool) -> None:
     """What was saved last is there for another store of the same file; nothing else is left in its folder."""
     store = FileStore(tmp_path / "cursor", durable=durable)
     assert store.load() is None
-    for last_event_id in ("1", "ü" * 300, " 2 ", ""):
+    for last_event_id in ("1", "ü" * 300, " 2 ", "\ufffd", "", "x" * MAX_ID_BYTES):
         store.save(last_event_id)
-        assert FileStore(tmp_path / "cursor").load() == last_event_id
+        assert FileStore(tmp_path / "cursor").load() == (last_event_id or None)
     assert [path.name for path in tmp_path.iterdir()] == ["cursor"]
 
 
@@ -30,6 +30,15 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> 
     with pytest.raises(ConfigurationError, match="no last event ID"):
         FileStore(path).load()
     assert path.read_bytes() == content
+
+
+def test_an_id_beyond_the_bound_is_not_saved(tmp_path: Path) -> None:
+    """What could not be loaded is not saved, and what was saved before stays."""
+    store = FileStore(tmp_path / "cursor")
+    store.save("1")
+    with pytest.raises(ConfigurationError, match="65537 bytes was not saved"):
+        store.save("x" * (MAX_ID_BYTES + 1))
+    assert store.load() == "1"
 
 
 def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:

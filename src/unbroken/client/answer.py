@@ -15,6 +15,8 @@ __all__ = ["MAX_REFUSAL_BYTES", "Answer", "refusal_of", "told_heartbeat"]
 MAX_REFUSAL_BYTES = 65536
 """Of the body of an answer that is no event stream, for the error: mostly what the server says of it."""
 
+MIN_HEARTBEAT = 0.25
+"""Seconds: below it the network's own delays would look like silence."""
 MAX_HEARTBEAT = 3600.0
 _SHOWN = 200
 
@@ -55,10 +57,7 @@ def refusal_of(answer: Answer, body: bytes, url: str) -> UnexpectedResponse:
 
 def _flaw(answer: Answer) -> str:
     if answer.status != 200:
-        location = answer.headers.get("location")
-        return f"{answer.status}, and an event stream is a 200" + (
-            f"; it points to {location}: let the client follow redirects" if location else ""
-        )
+        return f"{answer.status}, and an event stream is a 200"
     return (
         f"200 with the content type {answer.content_type or '(none)'!r}, and an event stream is 'text/event-stream': "
         "look whether this is the stream's address"
@@ -78,7 +77,7 @@ def told_heartbeat(headers: Mapping[str, str]) -> float | None:
         told = float(headers.get("stream-heartbeat", ""))
     except ValueError:
         return None
-    return told if math.isfinite(told) and 0 < told <= MAX_HEARTBEAT else None
+    return max(told, MIN_HEARTBEAT) if math.isfinite(told) and 0 < told <= MAX_HEARTBEAT else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -12,13 +12,20 @@ from unbroken.client.http import HTTP, OutgoingRequest, stalled, unanswered
 
 __all__ = ["CLOSE_TIMEOUT", "REFUSAL_TIMEOUT", "Connection"]
 
+GUARD = 0.5
+"""Seconds that a transport has to notice by itself that a time limit is over."""
 CLOSE_TIMEOUT = 5.0
 REFUSAL_TIMEOUT = 5.0
 FINISH_TIMEOUT = 0.1
 
 
 class Connection:
-    """At most one response at a time. Time limits are the event loop's, so they hold over any transport."""
+    """At most one response at a time.
+
+    Time limits are the transport's, which knows then that its connection is dead: over HTTP/2 it would be used again
+    for the next attempt. The event loop's come a moment later, for transports without limits, and for
+    a stream that shares its connection with one that is not silent.
+    """
 
     __slots__ = ("_http", "_pieces", "_response", "_url")
 
@@ -35,14 +42,14 @@ class Connection:
             EventSourceError: there is no answer.
             ConfigurationError: there is nothing that could be sent.
         """
-        outgoing = self._http.build(request, connect_timeout=connect_timeout, read_timeout=None)
+        outgoing = self._http.build(request, connect_timeout=connect_timeout, read_timeout=answer_timeout)
         try:
-            async with asyncio.timeout(answer_timeout) as limit:
+            async with asyncio.timeout(_guard(answer_timeout)) as limit:
                 self._response = await self._http.client.send(outgoing, **self._http.sending)
         except Exception as error:
             if limit.expired():
                 raise unanswered(self._url, answer_timeout) from error
-            translated = self._http.connecting_failed(error, self._url)
+            translated = self._http.connecting_failed(error, self._url, connect_timeout, answer_timeout)
             if translated is None:
                 raise
             raise translated from error
@@ -56,8 +63,9 @@ class Connection:
             EventSourceError: it breaks off, or nothing comes in time.
         """
         assert self._pieces is not None
+        self._http.set_read_timeout(self._response, idle_timeout)
         try:
-            async with asyncio.timeout(idle_timeout) as limit:
+            async with asyncio.timeout(_guard(idle_timeout)) as limit:
                 return await anext(self._pieces, None)
         except Exception as error:
             if limit.expired():
@@ -105,3 +113,7 @@ class Connection:
         finally:
             if self._http.is_own:
                 await self._http.client.aclose()
+
+
+def _guard(timeout: float | None) -> float | None:
+    return None if timeout is None else timeout + GUARD

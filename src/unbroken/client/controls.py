@@ -46,11 +46,11 @@ def read_gap(event: DecodedEvent) -> Gap | None:
     fields = _fields(event)
     reason, topic, missed = fields.get("reason"), fields.get("topic"), fields.get("missed")
     after, following = fields.get("after"), fields.get("next")
-    if not isinstance(reason, str) or not isinstance(topic, str):
+    if not isinstance(reason, str) or not reason.isidentifier() or not isinstance(topic, str):
         return None
     if not isinstance(after, str | None) or not isinstance(following, str | None):
         return None
-    if not isinstance(missed, int | None):
+    if not isinstance(missed, int | None) or isinstance(missed, bool):
         return None
     return Gap(event.event, event.data, event.last_event_id, reason, topic, after, following, missed)
 

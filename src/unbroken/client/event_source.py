@@ -13,10 +13,15 @@ from unbroken.client.connection import Connection
 from unbroken.client.reader import Reader
 from unbroken.client.session import Connect, Read, Session, Stop, Wait
 from unbroken.client.typed import Parse, parser_of
-from unbroken.errors import EventSourceError
+from unbroken.errors import ConfigurationError, EventSourceError
 from unbroken.wire import DecodedEvent
 
 __all__ = ["EventSource"]
+
+AHEAD = 64
+"""Events that may be there before the program wants them, and those of one more piece."""
+AHEAD_BYTES = 256 * 1024
+"""Bytes of which they may be."""
 
 T = TypeVar("T")
 
@@ -55,7 +60,7 @@ class EventSource(Reader):
             what the server asks for (`retry:`, `Retry-After`; up to an hour) comes first.
         max_delay: The widest window in seconds.
         max_attempts: Attempts that may fail, one after the other, before it gives up; None for no bound.
-        reconnect_timeout: Seconds since the last byte after which it gives up; None for no bound.
+        reconnect_timeout: Seconds since the stream broke after which it gives up; None for no bound.
         retry_statuses: Status codes that are tried again; any other but 200 is an error at once.
         connect_timeout: Seconds to connect, TLS included, and to send the request.
         idle_timeout: Seconds without a byte, a heartbeat's too, after which the connection is dead. `"auto"` is three
@@ -65,13 +70,15 @@ class EventSource(Reader):
             and a body that ends before it is a `StreamTruncated`.
         gaps: What becomes of a `stream-gap`: `"raise"` raises `StreamGap`, after which iterating may go on; `"event"`
             gives a `Gap` in place of an event; `"ignore"` counts it only.
-        duplicate_window: Events whose repetition after a reconnection is recognised; 0 for none.
+        drop_duplicates: Drop what a server repeats at the beginning of a connection: events of the ID that it was
+            asked for, the same in type and data.
         max_line_bytes: The longest line; 16 MiB by default, None for no bound.
         max_event_bytes: The most data of one event; 16 MiB by default, None for no bound.
         on_state: Called with each `StateChange`. May be a coroutine function.
         record: Called with each piece of the bodies as it comes, and with `b""` between two connections.
 
-    It belongs to the event loop in which it was entered. Several tasks may iterate; each event goes to one of them.
+    It belongs to the event loop in which it was entered. Several tasks may iterate, where there is no store: each event
+    goes to one of them.
 
     Raises:
         ConfigurationError: An argument is out of its range.
@@ -82,19 +89,27 @@ class EventSource(Reader):
     """
 
     _connection: Connection
-    _stepping: asyncio.Task[None] | None = None
+    _reading: asyncio.Task[None] | None = None
+    _closing_task: asyncio.Task[None] | None = None
+    _hook_error: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         """Connect, and wait until the stream is open, or until there is none."""
         self._refuse_second_entry()
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._waiters = list[asyncio.Future[None]]()
+        self._wanted = asyncio.Event()
+        self._bytes_wanted = 0
         restored = None if self._store is None else await _awaited(self._store.load())
         self._connection = Connection(self._client, self._auth, self._shown_url)
         session = self._begin(restored)
         try:
             while isinstance(session.step, Connect | Wait):
                 await self._advance()
-            self._raise_error(session)
+                self._raise_hook_error()
+            if not session.stats.connections:  # or it is raised behind the events
+                self._raise_error(session)
         except BaseException:
             await self.aclose()
             raise
@@ -118,6 +133,7 @@ class EventSource(Reader):
         if self._store is not None:
             await self._save(session)
         while not session.ready:
+            self._raise_hook_error()
             if isinstance(session.step, Stop):
                 await self._connection.finish()
                 self._raise_error(session)
@@ -142,13 +158,24 @@ class EventSource(Reader):
         return _Values(self, parser_of(model, models))
 
     async def aclose(self) -> None:
-        """Disconnect for good; iterating ends. Any task of the same loop may call it, any number of times."""
+        """Disconnect for good; iterating ends. Any task of the same loop may call it, any number of times.
+
+        It goes on to its end when the caller is cancelled.
+        """
         if self._session is None:
             return
         self._session.close()
-        if self._stepping is not None and self._stepping is not asyncio.current_task():
-            self._stepping.cancel()
-            await asyncio.gather(self._stepping, return_exceptions=True)
+        if self._reading is asyncio.current_task():
+            return  # called by a hook: the rest is done when the context is left
+        if self._closing_task is None:
+            self._closing_task = asyncio.create_task(self._close(), name=f"EventSource {self._shown_url}")
+        await asyncio.shield(self._closing_task)
+
+    async def _close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        self._wake()
         try:
             await self._connection.aclose()
         finally:
@@ -157,26 +184,70 @@ class EventSource(Reader):
     # The steps
 
     async def _advance(self) -> None:
-        # A task, so that a caller's timeout around a wait for the next event breaks off the wait, and not
-        # the connection: the next call waits for the same step.
-        if self._stepping is None:
-            self._stepping = asyncio.create_task(self._step(self._entered), name=f"EventSource {self._shown_url}")
-        stepping = self._stepping
-        if not stepping.done():  # or who only looks, with a timeout of 0, would never see what has come
-            await asyncio.wait([stepping])
-        if self._stepping is stepping:
-            self._stepping = None
-        if not stepping.cancelled():
-            stepping.result()
+        """Wait until there is something to take: events, another state, or an error of the program's own hooks."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise ConfigurationError("an EventSource is read on the event loop on which it was entered")
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_on(self._entered), name=f"EventSource {self._shown_url}")
+        self._bytes_wanted = self._entered.stats.bytes
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        self._wanted.set()
+        await waiter
 
-    async def _step(self, session: Session) -> None:
+    async def _read_on(self, session: Session) -> None:
+        # A task of its own, so that a caller's timeout around a wait for the next event breaks off the wait, and not
+        # the connection. It is ahead of the program by a few events, so that pieces which are there already cost no
+        # turn of the loop each; it connects when more is wanted, and not before.
+        pieces = 0
+        try:
+            while not isinstance(session.step, Stop):
+                pieces += 1
+                was_reading = isinstance(session.step, Read)
+                if not was_reading or self._is_far_ahead(session):
+                    await self._wanted.wait()
+                elif pieces % AHEAD == 0:
+                    await asyncio.sleep(0)  # pieces that hold no events must not keep the loop
+                await self._do_or_note(session)
+                if session.ready or self._hook_error or not (was_reading and isinstance(session.step, Read)):
+                    self._wake()
+        finally:
+            self._wake()
+
+    def _is_far_ahead(self, session: Session) -> bool:
+        behind = session.stats.bytes - self._bytes_wanted
+        return bool(session.ready) and (len(session.ready) >= AHEAD or behind >= AHEAD_BYTES)
+
+    async def _do_or_note(self, session: Session) -> None:
         try:
             await self._do(session)
-        except Exception:
-            # Of the program's own hooks, for instance: what was begun cannot be gone on with.
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # Of the program's own hooks: it is raised where it reads.
+            if isinstance(session.step, Stop):
+                raise  # our own cancellation, most often
             session.interrupted()
             await self._connection.let_go()
-            raise
+            self._hook_error = self._not_cancelled(error)
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise  # by who ends the loop, for instance
+
+    def _not_cancelled(self, error: BaseException) -> BaseException:
+        # A hook's own cancellation, or one of this task by somebody else. Raised as it is, it would look like that of
+        # the task that reads.
+        if not isinstance(error, asyncio.CancelledError):
+            return error
+        broken = EventSourceError(f"{self._shown_url}: a hook was cancelled, or the task that reads")
+        broken.__cause__ = error
+        return broken
+
+    def _wake(self) -> None:
+        self._wanted.clear()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():  # cancelled
+                waiter.set_result(None)
 
     async def _do(self, session: Session) -> None:
         match session.step:
@@ -195,6 +266,8 @@ class EventSource(Reader):
         request = self._outgoing(session)
         if self._prepare is not None:
             await _awaited(self._prepare(request))
+        if isinstance(session.step, Stop):
+            return  # it was closed in there
         try:
             answer = await self._connection.open(request, self._options.connect_timeout, self._answer_timeout)
         except EventSourceError as error:
@@ -215,6 +288,11 @@ class EventSource(Reader):
             session.failed(error)
         else:
             session.ended() if piece is None else session.received(piece)
+
+    def _raise_hook_error(self) -> None:
+        error, self._hook_error = self._hook_error, None
+        if error is not None:
+            raise error
 
     # What is told
 
@@ -247,6 +325,11 @@ class _Values:
 
     async def __anext__(self) -> Any:
         return self._parse(await anext(self._events))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _awaited(value: T | Awaitable[T]) -> T:

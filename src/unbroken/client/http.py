@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import string
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -34,6 +35,8 @@ _LIBRARIES = ("httpx2", "httpx")
 
 # A header's field value (RFC 9110, 5.5), as bytes: what else there is, a server or h11 refuses.
 _FIELD_VALUE = frozenset([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
+# A header's name, and a method (RFC 9110, 5.6.2).
+_TOKEN = frozenset("!#$%&'*+-.^_`|~" + string.ascii_letters + string.digits)
 
 
 @dataclass(slots=True)
@@ -81,28 +84,32 @@ class HTTP:
             ConfigurationError: it cannot be sent: the URL is none, or a header is not one line.
         """
         library = self._library
-        headers = library.Headers(
-            # identity: who compresses an event stream holds its events back until there is enough to compress.
-            {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
-        )
-        headers.update(parts.headers)
-        if parts.last_event_id:
-            headers = library.Headers([*headers.raw, *_last_event_id(parts)])
-        timeout = library.Timeout(connect_timeout, read=read_timeout)
+        _check(parts)
         try:
             return self.client.build_request(
                 parts.method,
                 library.URL(parts.url).copy_merge_params(parts.params) if parts.params else parts.url,
-                headers=headers,
+                headers=self._headers(parts),
                 content=parts.content,
                 data=parts.data,
                 json=parts.json,
-                timeout=timeout,
+                timeout=library.Timeout(connect_timeout, read=read_timeout),
             )
-        except (library.InvalidURL, UnicodeEncodeError) as error:
+        except (library.InvalidURL, TypeError, ValueError) as error:
             raise ConfigurationError(
-                f"the request for {without_secrets(parts.url)!r} cannot be sent: {error}"
+                f"the request for {without_secrets(parts.url)!r} cannot be made: {error}"
             ) from error
+
+    def _headers(self, parts: OutgoingRequest) -> Any:
+        headers = self._library.Headers(
+            # identity: who compresses an event stream holds its events back until there is enough to compress.
+            {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
+        )
+        headers.update(parts.headers)
+        if not parts.last_event_id:
+            return headers
+        headers.pop("Last-Event-ID", None)  # ours goes on from there
+        return self._library.Headers([*headers.raw, *_last_event_id(parts)])
 
     def set_read_timeout(self, response: Any, seconds: float | None) -> None:
         """Set the seconds that each read of this response's body may take, before the first of them.
@@ -118,15 +125,22 @@ class HTTP:
         """Return status and headers."""
         return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()})
 
-    def connecting_failed(self, error: Exception, url: str) -> UnbrokenError | None:
+    def connecting_failed(
+        self, error: Exception, url: str, connect_timeout: float, answer_timeout: float | None
+    ) -> UnbrokenError | None:
         """Return what an error means that came before the answer; None if it is none of the library's."""
         library = self._library
+        if isinstance(error, library.ReadTimeout):
+            return unanswered(url, answer_timeout)
+        if isinstance(error, library.ConnectTimeout | library.PoolTimeout):
+            return ConnectFailed(f"{url}: no connection within {connect_timeout:g} s ({type(error).__name__})")
         if isinstance(error, library.TooManyRedirects):
             return UnexpectedResponse(f"{url} redirects without end: {error}", status=302, headers={})
         if isinstance(error, library.UnsupportedProtocol):
             return ConfigurationError(f"{url!r} cannot be requested: {error}")
         if isinstance(error, library.TransportError):
-            return ConnectFailed(f"{url}: {_text(error)}")
+            sent = not isinstance(error, library.ConnectError | library.ProxyError)
+            return ConnectFailed(f"{url}: {_text(error)}{_redirected(error, url)}", sent=sent)
         return None
 
     def reading_failed(self, error: Exception, url: str, seconds: float | None) -> EventSourceError | None:
@@ -154,13 +168,17 @@ def check_port(url: str) -> None:
     """
     try:
         _ = urlsplit(url).port
-    except ValueError as error:
-        raise ConfigurationError(f"{without_secrets(url)!r} cannot be requested: {error}") from error
+    except ValueError:
+        # Without a word of the URL: a password that is not quoted looks like a port.
+        raise ConfigurationError(
+            "url has no port from 0 to 65535 behind its host; quote '/', '?', '#' and '@' in a password "
+            "(urllib.parse.quote)"
+        ) from None
 
 
 def unanswered(url: str, seconds: float | None) -> ConnectFailed:
     """Return the error for a server that does not answer."""
-    return ConnectFailed(f"{url}: no answer within {seconds or 0:g} s (idle_timeout)")
+    return ConnectFailed(f"{url}: no answer within {seconds or 0:g} s (idle_timeout)", sent=True)
 
 
 def stalled(url: str, seconds: float | None) -> StreamStalled:
@@ -168,6 +186,27 @@ def stalled(url: str, seconds: float | None) -> StreamStalled:
     return StreamStalled(
         f"{url}: not a byte within {seconds or 0:g} s (idle_timeout): the connection is taken for dead"
     )
+
+
+def _check(parts: OutgoingRequest) -> None:
+    """Refuse what cannot be sent, by its name only: a value may be a secret, read together with the end of its line."""
+    for what, name in (("method", parts.method), *(("header", name) for name in parts.headers)):
+        if not isinstance(name, str) or not _TOKEN.issuperset(name) or not name:
+            raise ConfigurationError(f"{what} {name!r} is no name that HTTP has: letters, digits and hyphens")
+    for name, value in parts.headers.items():
+        if not isinstance(value, str) or not value.isascii() or not _FIELD_VALUE.issuperset(value.encode()):
+            raise ConfigurationError(
+                f"the value of header {name!r} cannot be sent: give one line of ASCII text, without its end "
+                "(value.strip())"
+            )
+
+
+def _redirected(error: Any, url: str) -> str:
+    try:
+        asked = without_secrets(str(error.request.url))
+    except RuntimeError:  # there is none
+        return ""
+    return "" if asked == url or "://" not in url else f", redirected to {asked}"
 
 
 def _text(error: Exception) -> str:

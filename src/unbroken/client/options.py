@@ -42,7 +42,7 @@ class Options:
     idle_timeout: IdleTimeout
     end: Callable[[DecodedEvent], bool] | None
     gaps: GapPolicy
-    duplicate_window: int
+    drop_duplicates: bool
     max_line_bytes: int | None
     max_event_bytes: int | None
     record: Callable[[bytes], object] | None
@@ -62,7 +62,7 @@ class Options:
         idle_timeout: IdleTimeout,
         end: End | None,
         gaps: GapPolicy,
-        duplicate_window: int,
+        drop_duplicates: bool,
         max_line_bytes: int | None,
         max_event_bytes: int | None,
         record: Callable[[bytes], object] | None,
@@ -90,7 +90,7 @@ class Options:
             else _seconds("idle_timeout", idle_timeout),
             end=_end(end),
             gaps=_one_of("gaps", gaps, get_args(GapPolicy)),
-            duplicate_window=_count("duplicate_window", duplicate_window, least=0),
+            drop_duplicates=bool(drop_duplicates),
             max_line_bytes=max_line_bytes,
             max_event_bytes=max_event_bytes,
             record=record,
@@ -118,9 +118,10 @@ def _count(name: str, value: int, *, least: int) -> int:
 
 
 def _statuses(statuses: Collection[int]) -> frozenset[int]:
-    odd = [status for status in statuses if not isinstance(status, int) or not 100 <= status <= 599]
-    if odd:
-        raise ConfigurationError(f"retry_statuses has {odd[0]!r}, which is no status code: give integers, 100 to 599")
+    given = statuses if isinstance(statuses, Collection) and not isinstance(statuses, str) else [statuses]
+    odd = [status for status in given if not isinstance(status, int) or not 100 <= status <= 599]
+    if odd or given is not statuses:
+        raise ConfigurationError(f"retry_statuses={statuses!r} are no status codes: give several integers, 100 to 599")
     return frozenset(statuses)
 
 

@@ -64,7 +64,7 @@ class Reader:
         idle_timeout: IdleTimeout = "auto",
         end: End | None = None,
         gaps: GapPolicy = "raise",
-        duplicate_window: int = 1024,
+        drop_duplicates: bool = True,
         max_line_bytes: int | None = DEFAULT_MAX_BYTES,
         max_event_bytes: int | None = DEFAULT_MAX_BYTES,
         on_state: OnState | None = None,
@@ -85,16 +85,17 @@ class Reader:
             idle_timeout=idle_timeout,
             end=end,
             gaps=gaps,
-            duplicate_window=duplicate_window,
+            drop_duplicates=drop_duplicates,
             max_line_bytes=max_line_bytes,
             max_event_bytes=max_event_bytes,
             record=record,
         )
+        _check_mappings(params=params, headers=headers, data=data)
+        _check_content(content)
+        _check_place(last_event_id)
         self._request = OutgoingRequest(
             method, self.url, "", dict(params or {}), dict(headers or {}), content, data, json
         )
-        if last_event_id is not None and any(odd in last_event_id for odd in "\r\n\0"):
-            raise ConfigurationError(f"last_event_id={last_event_id!r} is no last event ID: it is one line without NUL")
         self._begin_at = last_event_id or ""
         self._auth = auth
         self._client = client
@@ -176,3 +177,24 @@ class Reader:
         """Return the place that the store does not know yet, None if it does."""
         place = session.handled_id
         return None if self._store is None or place == (self._saved or "") else place
+
+
+def _check_mappings(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigurationError(f"{name} is a {type(value).__name__}: give a mapping, or None")
+
+
+def _check_content(content: object) -> None:
+    if content is not None and not isinstance(content, str | bytes):
+        raise ConfigurationError(
+            f"content is a {type(content).__name__}, which cannot be sent twice: give a str or bytes, or set it anew "
+            "in prepare"
+        )
+
+
+def _check_place(last_event_id: object) -> None:
+    if last_event_id is None:
+        return
+    if not isinstance(last_event_id, str) or any(odd in last_event_id for odd in "\r\n\0"):
+        raise ConfigurationError(f"last_event_id={last_event_id!r} is none: give a str of one line, without NUL")

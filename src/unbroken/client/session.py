@@ -23,6 +23,7 @@ from unbroken.client.options import DEFAULT_IDLE_TIMEOUT, Options
 from unbroken.client.state import ReaderStats, ReadyState, StateChange
 from unbroken.errors import (
     CloseReason,
+    ConnectFailed,
     EventSourceError,
     ReconnectFailed,
     StreamFailed,
@@ -64,6 +65,9 @@ class Stop:
     error: Exception | None = None
 
 
+LIVED_AFTER = 5.0
+"""Seconds after which a connection that brings bytes, heartbeats for instance, was of use without an event."""
+
 Step = Connect | Read | Wait | Stop
 
 
@@ -92,13 +96,11 @@ class Session:
         self._now = now
         self._chance = chance
         self._failures = 0
-        self._alive_at = now()
+        self._opened_at = self._broke_at = now()
         self._lived = False
-        """A byte has come on the present connection."""
+        """The present connection has been of use."""
         self._decoder = Decoder()
-        # Of use only where another connection goes on.
-        window = options.duplicate_window if options.reconnect in ("always", "faults") else 0
-        self._duplicates = Duplicates(window, last_event_id)
+        self._duplicates = Duplicates(last_event_id) if options.drop_duplicates else None
         self._inherited_id = ""
 
     # What the program takes
@@ -109,8 +111,9 @@ class Session:
         Raises:
             StreamGap: it is a gap, and gaps are to be raised.
         """
-        event = self.ready.popleft()
+        event = self.ready[0]
         self._taken_id = event.last_event_id
+        self.ready.popleft()  # last: what Ctrl-C breaks off comes once more, and not never
         if self._options.gaps == "raise" and isinstance(event, Gap):
             raise StreamGap(event)
         return event
@@ -140,11 +143,15 @@ class Session:
 
     def opened(self, answer: Answer) -> None:
         """Tell that the server has answered with an event stream."""
+        if isinstance(self.step, Stop):
+            return  # closed meanwhile
         if self._options.record is not None and self.stats.connections:
             self._options.record(b"")
         self.stats.connections += 1
+        self._opened_at = self._now()
         self._lived = False
-        self._duplicates.look()
+        if self._duplicates is not None:
+            self._duplicates.look()
         self._inherited_id = self.last_event_id
         self._decoder = Decoder(
             max_line_bytes=self._options.max_line_bytes,
@@ -156,19 +163,23 @@ class Session:
 
     def finished(self) -> None:
         """Tell that the server has answered that there is nothing more (204)."""
-        self._stop()
+        if not isinstance(self.step, Stop):
+            self._stop()
 
     def received(self, piece: bytes) -> None:
         """Tell of a piece of the body."""
-        if not piece:
+        if not piece or isinstance(self.step, Stop):
             return
         self._note_life(piece)
+        if not self.ready:
+            self._taken_id = self.last_event_id  # an ID without an event may have moved it
         try:
             if self._options.record is not None:
                 self._options.record(piece)
+            before = self._decoder.last_event_id
             events = self._decoded(piece)
-            self._take_all(events)
-            if events:
+            self._take_all(events, before)
+            if events and isinstance(self.step, Read):
                 self._decoder.feed(b"")  # asks for a bound that was passed behind them: nothing may come after it
         except Exception as error:  # noqa: BLE001 - see below
             # A bound would be passed again after each reconnection. What `record` and `end` raise is the program's own,
@@ -185,6 +196,8 @@ class Session:
 
     def ended(self) -> None:
         """Tell that the body has ended as HTTP has it: by its last chunk, its length, or the connection's end."""
+        if isinstance(self.step, Stop):
+            return
         if self._options.reconnect != "always" and self._decoder.is_within_event:
             self.failed(StreamTruncated(f"{self.url} ended within an event, whose data is dropped"))
         elif self._options.end is not None:
@@ -196,6 +209,8 @@ class Session:
 
     def failed(self, error: EventSourceError) -> None:
         """Tell that there is no connection, or that it is of no use any more."""
+        if isinstance(self.step, Stop):
+            return
         self.stats.failures += 1
         if self._may_go_on and self._may_pass(error):
             self._reconnect(error, error.retry_after if isinstance(error, UnexpectedResponse) else 0.0)
@@ -208,7 +223,7 @@ class Session:
 
     def interrupted(self) -> None:
         """Tell that the program itself broke off a step, and may want to go on later."""
-        if isinstance(self.step, Stop):
+        if isinstance(self.step, Stop | Wait):
             return
         if not self._may_go_on:
             policy = self._options.reconnect
@@ -227,30 +242,34 @@ class Session:
 
     # What an event is
 
-    def _take_all(self, events: Sequence[DecodedEvent]) -> None:
+    def _take_all(self, events: Sequence[DecodedEvent], before: str) -> None:
         for event in events:
             self._take_in(event)
             if not isinstance(self.step, Read):
                 return  # it was the last one: the place is here, and not behind what is left
-        last = events[-1].last_event_id if events else None
-        if self._decoder.last_event_id not in (last, INHERITED):
-            self.last_event_id = self._decoder.last_event_id  # of a block without data
+        place = self._decoder.last_event_id
+        is_replay = self._duplicates is not None and self._duplicates.is_looking
+        if place != (events[-1].last_event_id if events else before) and not is_replay:
+            self.last_event_id = place  # of a block without data
 
     def _take_in(self, event: DecodedEvent) -> None:
         if event.event in CONTROLS and self._take_control(event):
             return
-        if self._duplicates.is_looking and self._duplicates.is_duplicate(event):
+        if self._duplicates is not None and self._duplicates.is_looking and self._duplicates.is_duplicate(event):
             self.stats.duplicates += 1
             return
         event = self._placed(event)
-        is_end = self._options.end is not None and self._options.end(event)
-        self.last_event_id = event.last_event_id
-        if is_end:
+        if self._options.end is not None and self._options.end(event):
+            self.last_event_id = event.last_event_id
             self._stop()
             return
-        self._duplicates.remember(event)
-        self.stats.events += 1
+        # In this order: what Ctrl-C breaks off comes once more, and not never.
         self.ready.append(event)
+        self.last_event_id = event.last_event_id
+        if self._duplicates is not None:
+            self._duplicates.remember(event)
+        self.stats.events += 1
+        self._has_lived()
 
     def _take_control(self, event: DecodedEvent) -> bool:
         if event.event == GAP:
@@ -285,6 +304,7 @@ class Session:
             case CloseReason.LIMIT:
                 self.failed(StreamTruncated(f"{self.url}: a limit of the server was reached"))
             case _:
+                self._has_lived()  # it said how to go on
                 self._reconnect(None, reason=reason)
 
     def _placed(self, event: DecodedEvent) -> DecodedEvent:
@@ -303,10 +323,13 @@ class Session:
 
     def _note_life(self, piece: bytes) -> None:
         self.stats.bytes += len(piece)
-        # Only what sends something lives: who accepts and hangs up at once is to be asked less and less often.
+        if self._now() - self._opened_at >= LIVED_AFTER:
+            self._has_lived()
+
+    def _has_lived(self) -> None:
+        # An event, or some time: who accepts and hangs up at once is to be asked less and less often.
         self._lived = True
         self._failures = 0
-        self._alive_at = self._now()
 
     @property
     def _may_go_on(self) -> bool:
@@ -315,17 +338,21 @@ class Session:
         return policy in ("always", "faults") or (policy == "opening" and not self.stats.connections)
 
     def _may_pass(self, error: EventSourceError) -> bool:
-        """Whether a later attempt may go better."""
-        return not isinstance(error, UnexpectedResponse) or error.status in self._options.retry_statuses
+        """Whether a later attempt may go better, and does not do twice what is to be done once."""
+        if isinstance(error, UnexpectedResponse):
+            return error.status in self._options.retry_statuses
+        return not (self._options.reconnect == "opening" and isinstance(error, ConnectFailed) and error.sent)
 
     def _reconnect(
         self, error: EventSourceError | None, at_least: float = 0.0, reason: CloseReason | None = None
     ) -> None:
-        if not self._lived:
+        if self._lived:
+            self._broke_at = self._now()
+        else:
             self._failures += 1
         self._lived = False
         _drop_frames(error)
-        delay = self._delay(at_least)
+        delay = self._delay(at_least, is_fault=error is not None)
         given_up = self._given_up(error, delay)
         if given_up is not None:
             self._stop(given_up)
@@ -333,7 +360,7 @@ class Session:
         self.step = Wait(delay)
         self._change(ReadyState.CONNECTING, error, delay, reason)
 
-    def _delay(self, at_least: float) -> float:
+    def _delay(self, at_least: float, *, is_fault: bool) -> float:
         return reconnection_delay(
             self._failures,
             None if self.retry is None else self.retry / 1000,
@@ -341,13 +368,14 @@ class Session:
             cap=self._options.max_delay,
             chance=self._chance(),
             at_least=at_least,
+            is_fault=is_fault,
         )
 
     def _given_up(self, error: EventSourceError | None, delay: float) -> ReconnectFailed | None:
         most, timeout = self._options.max_attempts, self._options.reconnect_timeout
         if most is not None and self._failures >= most:
             limit = f"max_attempts={most}"
-        elif timeout is not None and self._now() + delay - self._alive_at > timeout:
+        elif timeout is not None and self._failures and self._now() + delay - self._broke_at > timeout:
             limit = f"reconnect_timeout={timeout:g}"
         else:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ class Store(Protocol):
         ...
 
     def save(self, last_event_id: str) -> Awaitable[None] | None:
-        """Keep an id; `""` means that the server has taken its ids back.
+        """Keep an id; `""` means that the server has taken its ids back, and is as nothing.
 
         Called when the program asks for the next event, with the id of the one before, which it has handled then;
         and when the client is left without an exception. What it raises ends the reading.
@@ -55,8 +56,8 @@ class MemoryStore:
 class FileStore:
     """Keeps the id in a file, which always holds one whole id: it is written beside it, and moved there.
 
-    Survives the program's end, a SIGKILL too. A loss of power may set it back, unless `durable`; then some
-    events come once more. One file for one stream, and for one reader at a time.
+    Survives the program's end, a SIGKILL too. A loss of power may set it back, or lose it, unless `durable`. One file
+    for one stream, and for one reader at a time.
 
     Args:
         path: The file. Its folder must exist.
@@ -70,7 +71,7 @@ class FileStore:
         self._durable = durable
 
     def load(self) -> str | None:
-        """Return what the file holds, None if there is no file.
+        """Return what the file holds, None if there is no file or nothing in it.
 
         Raises:
             ConfigurationError: it cannot be read, or holds what is no id.
@@ -90,12 +91,21 @@ class FileStore:
         Raises:
             ConfigurationError: it cannot be written.
         """
+        content = last_event_id.encode()
+        if len(content) > MAX_ID_BYTES:
+            raise ConfigurationError(
+                f"store {self._path}: an id of {len(content)} bytes was not saved: no server takes back one of "
+                f"more than {MAX_ID_BYTES}"
+            )
         aside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         try:
-            self._write(aside, last_event_id.encode())
+            self._write(aside, content)
             aside.replace(self._path)
+            if self._durable:
+                _sync(self._path.parent)
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                aside.unlink()
             raise ConfigurationError(f"store {self._path}: {error.strerror}; the place was not saved") from error
 
     def _write(self, path: Path, content: bytes) -> None:
@@ -105,11 +115,23 @@ class FileStore:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def _decoded(self, content: bytes) -> str:
-        text = content.decode(errors="replace")
-        if len(content) > MAX_ID_BYTES or any(odd in text for odd in "\r\n\0\ufffd"):
+    def _decoded(self, content: bytes) -> str | None:
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            text = "\0"
+        if len(content) > MAX_ID_BYTES or any(odd in text for odd in "\r\n\0"):
             raise ConfigurationError(f"store {self._path} holds no last event ID; give a file of its own")
-        return text
+        return text or None
+
+
+def _sync(folder: Path) -> None:
+    # A file that was moved is there after a loss of power only if its folder is written too.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Caller:

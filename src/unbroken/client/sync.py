@@ -47,12 +47,13 @@ class SyncEventSource(Reader):
         """Connect, and wait until the stream is open, or until there is none."""
         self._refuse_second_entry()
         restored = None if self._store is None else _plain(self._store.load(), "store")
-        self._connection = SyncConnection(self._client, self._auth, self._shown_url)
+        self._connection = SyncConnection(self._client, self._auth, self._shown_url, self._closing)
         session = self._begin(restored)
         try:
             while isinstance(session.step, Connect | Wait):
                 self._advance(session)
-            self._raise_error(session)
+            if not session.stats.connections:  # or it is raised behind the events
+                self._raise_error(session)
         except BaseException:
             self._end()
             raise
@@ -109,8 +110,7 @@ class SyncEventSource(Reader):
             raise
 
     def _do(self, session: Session) -> None:
-        if self._closing.is_set():
-            session.close()
+        self._close_if_asked(session)
         match session.step:
             case Connect():
                 self._connect(session)
@@ -127,11 +127,16 @@ class SyncEventSource(Reader):
         request = self._outgoing(session)
         if self._prepare is not None:
             _plain(self._prepare(request), "prepare")
+        self._close_if_asked(session)
+        if isinstance(session.step, Stop):
+            return
         try:
             answer = self._connection.open(request, self._options.connect_timeout, self._answer_timeout)
         except EventSourceError as error:
+            self._close_if_asked(session)
             session.failed(error)
             return
+        self._close_if_asked(session)
         self.status, self.headers = answer.status, answer.headers
         if answer.is_stream:
             session.opened(answer)
@@ -144,10 +149,16 @@ class SyncEventSource(Reader):
         try:
             piece = self._connection.read(idle_timeout)
         except EventSourceError as error:
-            # It may be close() that broke it.
-            session.close() if self._closing.is_set() else session.failed(error)
+            self._close_if_asked(session)
+            session.failed(error)
         else:
+            self._close_if_asked(session)
             session.ended() if piece is None else session.received(piece)
+
+    def _close_if_asked(self, session: Session) -> None:
+        # Whatever came of a step after `close`, it came of `close`.
+        if self._closing.is_set():
+            session.close()
 
     def _end(self) -> None:
         self._closing.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,11 +19,12 @@ __all__ = ["SyncConnection"]
 class SyncConnection:
     """At most one response at a time. Time limits are those of the client's transport, at its sockets."""
 
-    __slots__ = ("_http", "_pieces", "_response", "_stream", "_url")
+    __slots__ = ("_closing", "_http", "_pieces", "_response", "_stream", "_url")
 
-    def __init__(self, client: Any, auth: Any, url: str) -> None:
+    def __init__(self, client: Any, auth: Any, url: str, closing: threading.Event) -> None:
         self._http = HTTP(client, auth, is_async=False)
         self._url = url
+        self._closing = closing
         self._response: Any = None
         self._pieces: Iterator[bytes] | None = None
         self._stream: Any = None  # what the transport reads from
@@ -39,7 +41,7 @@ class SyncConnection:
         try:
             self._response = self._http.client.send(outgoing, **self._http.sending)
         except Exception as error:
-            translated = self._http.connecting_failed(error, self._url)
+            translated = self._http.connecting_failed(error, self._url, connect_timeout, answer_timeout)
             if translated is None:
                 raise
             raise translated from error
@@ -90,6 +92,8 @@ class SyncConnection:
         # httpcore tells its steps; so a connection can be woken before it has answered.
         if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._stream = info.get("return_value")
+            if self._closing.is_set():
+                self.wake()
 
     def let_go(self) -> None:
         """Close the response. A body that is not at its end takes its connection with it."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from unbroken.wire.lines import LF
 
-__all__ = ["BLOCK", "GROUP_BYTES", "end_of_blocks", "groups", "plain_data", "with_more"]
+__all__ = ["GROUP_BYTES", "end_of_blocks", "find_blocks", "groups", "plain_data", "with_more"]
 
 GROUP_BYTES = 16 * 1024
 """Text of this length is in the processor's cache, and its pieces are in memory that was used a moment ago."""
@@ -23,15 +23,15 @@ GROUP_BYTES = 16 * 1024
 # back to it. Not where a group is: up to Python 3.11.4 that goes wrong (python/cpython#106052).
 # findall has "" for what is absent, so a block is odd in which "" would mean something: an empty ID resets the last one
 # (WHATWG 9.2.6). It is odd with NUL in its ID, too, which is to be ignored.
-BLOCK = re.compile(
+find_blocks = re.compile(
     r"(?:event: ?+(.*+)\n)?"
     r"(?:id: ?+([^\n\0]++)\n)?"
     r"(?:event: ?+(.++)\n)?"
     r"data: ?+(.++)\n((?:data:.*+\n)*)\n"
     r"|:.*+\n\n"
     r"|((?:.++\n)+)\n"
-)
-"""`findall` gives for each block its event type, its ID, its event type again, its first line of data, and its others
+).findall
+"""Gives for each block of a text its event type, its ID, its event type again, its first line of data, and its others
 as they came; or, last, the lines of an odd block. What is absent is "", and all is of a block that is one comment."""
 
 _DATA = re.compile(r"data: ?+(.*+)\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unbroken.errors import ConfigurationError, EventStreamError, EventTooLarge
-from unbroken.wire.blocks import BLOCK, GROUP_BYTES, end_of_blocks, groups, plain_data, with_more
+from unbroken.wire.blocks import GROUP_BYTES, end_of_blocks, find_blocks, groups, plain_data, with_more
 from unbroken.wire.decoded_event import DecodedEvent, decoded
 from unbroken.wire.lines import CR, LF, LineSplitter
 
@@ -113,7 +113,9 @@ class Decoder:
         events: list[DecodedEvent] = []
         try:
             if LF not in chunk and CR not in chunk:
-                self._keep(chunk)
+                if chunk:
+                    self._begun = True
+                    self._lines.keep_chunk(chunk)
             elif len(chunk) <= self._at_most:
                 self._read(chunk, events)
             else:
@@ -124,11 +126,6 @@ class Decoder:
             if not events:
                 raise
         return events
-
-    def _keep(self, chunk: bytes) -> None:
-        if chunk:
-            self._begun = True
-            self._lines.keep_chunk(chunk)
 
     def _read(self, chunk: bytes, events: list[DecodedEvent]) -> None:
         chunk = self._lines.with_lf_only(chunk)
@@ -142,18 +139,21 @@ class Decoder:
             end = self._read_lines(chunk, end, events)
 
     def _read_text(self, text: str) -> list[DecodedEvent]:
-        if text.startswith("data: "):
-            if text.find("\n") == len(text) - 2:
-                return [decoded("", text[6:-2], self._id)]
-            plain = plain_data(text)
-            if plain is not None:
-                last_event_id = self._id
-                return [decoded("", data, last_event_id) for data in plain]
-        return self._read_blocks(text)
+        return self._read_plain(text) if text.startswith("data: ") else self._read_blocks(text)
+
+    def _read_plain(self, text: str) -> list[DecodedEvent]:
+        """Read blocks of which the first begins with `data: `: likely it has no more, and all others are like it."""
+        last_event_id = self._id
+        if text.find("\n") == len(text) - 2:
+            return [decoded("", text[6:-2], last_event_id)]
+        plain = plain_data(text)
+        if plain is None:
+            return self._read_blocks(text)
+        return [decoded("", data, last_event_id) for data in plain]
 
     def _read_blocks(self, text: str) -> list[DecodedEvent]:
         events: list[DecodedEvent] = []
-        for early_type, new_id, late_type, data, more, odd in BLOCK.findall(text):
+        for early_type, new_id, late_type, data, more, odd in find_blocks(text):
             if data:
                 if new_id:
                     self._id = new_id

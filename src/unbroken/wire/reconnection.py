@@ -12,7 +12,14 @@ _MAX_DOUBLINGS = 32
 
 
 def reconnection_delay(
-    failures: int, told: float | None, *, base: float, cap: float, chance: float, at_least: float = 0.0
+    failures: int,
+    told: float | None,
+    *,
+    base: float,
+    cap: float,
+    chance: float,
+    at_least: float = 0.0,
+    is_fault: bool = False,
 ) -> float:
     """Return the seconds to wait before the next attempt.
 
@@ -23,12 +30,14 @@ def reconnection_delay(
     Args:
         failures: Attempts that failed, one after the other; 0 after a connection that lived.
         told: The server's reconnection time in seconds, None if it told none.
-        base: The window's width in seconds before anything failed; a shorter reconnection time narrows it.
+        base: The window's width in seconds before anything failed; a shorter reconnection time narrows it where the
+            stream ended in good order. With 0 a server that is away is asked again and again without a pause.
         cap: The window's greatest width in seconds.
         chance: A number from 0 to 1, drawn by the caller.
         at_least: Seconds that the server asked for by `Retry-After`.
+        is_fault: The stream broke. One that ended in good order may be asked for again at once, if the server says so.
     """
     floor = min(max(told or 0.0, at_least), MAX_TOLD_DELAY)
-    if failures == 0 and told is not None:
-        base = min(base, told)  # a server that asks for 0 means at once
+    if failures == 0 and told is not None and not is_fault:
+        base = min(base, told)
     return floor + chance * min(cap, base * 2.0 ** min(failures, _MAX_DOUBLINGS))
