@@ -3,6 +3,7 @@
 python examples/reader/reader.py
 """
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -64,4 +65,5 @@ def main():
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    main()
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -172,8 +172,11 @@ def test_an_error_in_the_stream_is_raised(shape: str, name: str, says: str) -> N
     [
         ("openai-chat", b'"finish_reason":"stop"', b'"finish_reason":"length"', "length"),
         ("anthropic-messages", b'"end_turn"', b'"max_tokens"', "max_tokens"),
+        ("openai-chat", b'"finish_reason":"stop"', b'"finish_reason":null', "no finish_reason came"),
+        ("anthropic-messages", b'"end_turn"', b"null", "no stop_reason came"),
+        ("openai-responses", b'"response.completed"', b'"response.failed"', "None"),
     ],
-    ids=["openai-chat", "anthropic"],
+    ids=["openai-chat", "anthropic", "openai-chat-none", "anthropic-none", "responses-failed-without-a-word"],
 )
 def test_an_answer_that_was_cut_short_by_the_model(shape: str, old: bytes, new: bytes, says: str) -> None:
     """Its stream is whole, and it is not."""
@@ -181,6 +184,21 @@ def test_an_answer_that_was_cut_short_by_the_model(shape: str, old: bytes, new: 
     text, error = run(outcome(shape, cut))
     assert (text, type(error).__name__) == (TEXT, "AnswerError")
     assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    ("shape", "old", "new"),
+    [
+        ("openai-responses", rb'"usage":\{.*\}\},"seq', b'"usage":null},"seq'),
+        ("anthropic-messages", rb"(event: message_delta.*?)\"end_turn\"(.*?\n\n)", rb"\1null\2\g<0>"),
+    ],
+    ids=["responses-without-usage", "anthropic-two-message-deltas"],
+)
+def test_a_whole_answer_in_another_form(shape: str, old: bytes, new: bytes) -> None:
+    """What an API may leave out, or say in several events, makes no answer a broken one."""
+    body, found = re.subn(old, new, recorded(shape).body, flags=re.DOTALL if shape.startswith("a") else 0)
+    assert found == 1
+    assert run(outcome(shape, RecordedStream(body))) == (TEXT, None)
 
 
 def test_a_chunk_of_another_form_is_told() -> None:
@@ -245,6 +263,21 @@ def test_a_background_response_is_read_once_over_many_connections() -> None:
             numbers = [event["sequence_number"] async for event in follow("resp_1")]
             assert numbers == list(range(len(blocks)))
             assert len(server.requests) > 3
+
+    run(main())
+
+
+def test_a_background_response_that_failed_is_asked_for_once() -> None:
+    """An event `error` is the last one."""
+
+    async def main() -> None:
+        error = RecordedStream(b'event: error\ndata: {"type": "error", "sequence_number": 1, "message": "gone"}\n\n')
+        async with ModelServer(error).running() as server:
+            follow = recipe("An answer that survives its connection")["follow"]
+            follow.__globals__["URL"] = server.url
+            follow.__globals__["EventSource"] = quickly(follow.__globals__["EventSource"])
+            assert [event["message"] async for event in follow("resp_1")] == ["gone"]
+            assert len(server.requests) == 1
 
     run(main())
 

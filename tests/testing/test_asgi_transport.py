@@ -11,7 +11,8 @@ import httpx
 import httpx2
 import pytest
 
-from unbroken.testing import AppStillRunningError, StreamingASGITransport, run_with_virtual_clock
+from unbroken.errors import StreamTruncated
+from unbroken.testing import AppFailedError, AppStillRunningError, StreamingASGITransport, run_with_virtual_clock
 from unbroken.testing.connection import ASGIApp, Receive, Scope, Send
 from unbroken.testing.waiting import Changes
 
@@ -241,20 +242,47 @@ def test_a_server_would_tell_its_client_nothing_of_it(moment: str) -> None:
     )
 
 
-def test_an_upstreams_error_is_not_taken_for_the_networks() -> None:
-    """A proxy that raises its own client's error breaks the body off, and the error is told at the close."""
+@pytest.mark.parametrize("moment", ["before", "within"])
+@pytest.mark.parametrize("error", [httpx2.ConnectError("no upstream"), StreamTruncated("no upstream")], ids=repr)
+def test_an_upstreams_error_is_not_taken_for_the_networks(error: Exception, moment: str) -> None:
+    """What an application raises that is a client itself is the cause of an error that no client takes for its own."""
 
     async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
-        await send(START)
-        raise httpx2.ConnectError("no upstream")
+        if moment == "within":
+            await send(START)
+        raise error
 
     async def main() -> None:
         async with get(proxy) as response:
-            with pytest.raises(httpx2.RemoteProtocolError):
-                await response.aread()
+            await response.aread()
 
-    with pytest.raises(httpx2.ConnectError, match="no upstream"):
+    with pytest.raises(AppFailedError, match="no upstream") as caught:
         asyncio.run(main())
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("moment", ["request", "close"])
+def test_all_errors_are_told(moment: str) -> None:
+    """Those that came after their clients had left: the first is raised, and has the others as notes."""
+
+    async def failing_late(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(body(b"data: 1\n\n"))
+        await _gone(receive)
+        raise RuntimeError(scope["path"])
+
+    async def main() -> None:
+        async with httpx2.AsyncClient(transport=StreamingASGITransport(failing_late)) as client:
+            for path in "ab":
+                async with client.stream("GET", f"http://testserver/{path}") as response:
+                    await anext(response.aiter_raw())
+            if moment == "request":
+                await asyncio.sleep(1)
+                await client.get("http://testserver/c")
+
+    with pytest.raises(RuntimeError, match="/a") as caught:
+        run_with_virtual_clock(main())
+    assert caught.value.__notes__ == ["another application: RuntimeError('/b')"]
 
 
 def test_an_application_that_starts_nothing_is_a_500() -> None:

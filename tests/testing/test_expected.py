@@ -17,6 +17,7 @@ from unbroken.testing import (
 )
 from unbroken.testing.comparison import ExpectedEvent
 from unbroken.wire import DecodedEvent, Decoder, ServerSentEvent
+from unbroken.wire.encoder import encode
 
 pytestmark = pytest.mark.core
 
@@ -80,6 +81,41 @@ def test_a_whole_stream_in_its_order() -> None:
 def test_json_is_compared_as_it_is_on_the_wire() -> None:
     """A tuple is what the stream can say of it: a list."""
     assert expecting({"event": "tick"}, {"event": "message"}, ("message", (1, 2))) == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("expected", "data"),
+    [(True, "1"), (1, "true"), (0, "false"), ({"n": [True]}, '{"n": [1]}'), ({"n": (1, ANY)}, '{"n": [true, 2]}')],
+    ids=str,
+)
+def test_a_truth_is_no_number(expected: object, data: str) -> None:
+    """As in JSON, and unlike in Python."""
+    with pytest.raises(AssertionError, match="its data"):
+        expecting(("t", expected), source=given([DecodedEvent("t", data, "")]))
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"], ids=repr)
+def test_what_is_sent_is_compared_as_it_is_received(end: str) -> None:
+    """A `ServerSentEvent` whose data has lines agrees with itself, whatever ends them."""
+    sent = ServerSentEvent(f"a{end}{end}b", event="t")
+    expecting(sent, source=given(Decoder().feed(encode(sent))))
+
+
+def test_a_source_may_make_its_iterator() -> None:
+    """As anything that `async for` takes."""
+
+    class Feed:
+        def __aiter__(self) -> AsyncIterator[DecodedEvent]:
+            return given()
+
+    assert asyncio.run(expect_events(Feed(), [{"event": "tick"}])) == EVENTS[:1]
+
+
+@pytest.mark.parametrize("thing", [{"event": "tick"}, "text", 1], ids=str)
+def test_what_is_no_event_is_not_compared(thing: Any) -> None:
+    """The text says that the source is wrong, and not what is expected."""
+    with pytest.raises(ConfigurationError, match="the source gave"):
+        expecting({"event": "tick"}, source=given([thing]))
 
 
 @pytest.mark.parametrize(

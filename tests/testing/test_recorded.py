@@ -33,11 +33,17 @@ def test_a_recording_is_cut_as_asked(cuts: Cuts, pieces: list[bytes]) -> None:
     assert list(RecordedStream(BODY).cut(cuts).pieces()) == [piece for piece in pieces if piece]
 
 
-@pytest.mark.parametrize("cuts", ["line", [], [3, 0]], ids=["word", "empty", "zero"])
+@pytest.mark.parametrize("cuts", ["line", [], [3, 0], 5, ["a"], [1.5], [True], None], ids=str)
 def test_other_cuts_are_refused(cuts: Any) -> None:
     """What cannot cut a body is said when it is given."""
     with pytest.raises(ConfigurationError, match="cuts="):
         RecordedStream(BODY).cut(cuts)
+
+
+def test_a_text_is_refused() -> None:
+    """A recording is bytes."""
+    with pytest.raises(ConfigurationError, match="body=str: give bytes"):
+        RecordedStream("data: a\n\n")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cuts", ["whole", "byte", [5]], ids=["whole", "byte", "sizes"])

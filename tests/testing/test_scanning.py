@@ -60,6 +60,15 @@ def test_events_end_at_their_blank_line(line_end: bytes, cut: int) -> None:
     assert [end + (stream[end - 1 : end + 1] == b"\r\n") for end in ends] == expected
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3, 7, 10_000])
+@pytest.mark.parametrize(("marks", "found"), [(0, [b"1\n\n", b"2\n\n"]), (1, [b"1\n\n", b"2\n\n"]), (2, [b"2\n\n"])])
+def test_one_byte_order_mark_is_no_part_of_the_first_line(marks: int, found: list[bytes], cut: int) -> None:
+    """A body may begin with one, and each response's does; a second one is a part of the field's name."""
+    stream = UNTIL_CLOSE + b"\xef\xbb\xbf" * marks + b"data: 1\n\n\xef\xbb\xbfdata: no\n\ndata: 2\n\n"
+
+    assert ends_of(stream, cut) == behind(stream, *found)
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3, 10_000])
 def test_lone_carriage_returns_end_lines(cut: int) -> None:
     """CR alone is a line's end too."""

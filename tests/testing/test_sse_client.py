@@ -10,8 +10,9 @@ import pytest
 
 from unbroken import EventSourceResponse, ServerSentEvent
 from unbroken.client import EventSource, ReadyState, SyncEventSource
-from unbroken.errors import ConfigurationError, StreamTruncated, UnexpectedResponse
+from unbroken.errors import ConfigurationError, ConnectFailed, ReconnectFailed, StreamTruncated, UnexpectedResponse
 from unbroken.testing import (
+    AppFailedError,
     AppStillRunningError,
     DeadlineError,
     RecordedStream,
@@ -139,6 +140,60 @@ def test_an_error_before_the_stream_is_raised_on_entering() -> None:
     assert (caught.value.status, caught.value.body) == (500, b"Internal Server Error")
 
 
+@pytest.mark.parametrize("moment", ["before", "within"])
+@pytest.mark.parametrize("error", [ConnectFailed("no upstream"), httpx2.ReadTimeout("no upstream")], ids=repr)
+def test_an_error_of_the_clients_own_kind_fails_the_test(error: Exception, moment: str) -> None:
+    """Also the client's own kind of error, which it would answer by reconnecting."""
+
+    async def relay(scope: Scope, receive: Receive, send: Send) -> None:
+        if moment == "within":
+            await RECORDING.truncated(after_events=1)(scope, receive, send)
+        raise error
+
+    async def main() -> None:
+        async with sse_client(relay) as events:
+            await expect_events(events, EVENTS, timeout=600)
+
+    with pytest.raises(AppFailedError, match="no upstream") as caught:
+        run_with_virtual_clock(main())
+    assert caught.value.__cause__ is error
+
+
+async def _answers_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    pass
+
+
+async def _is_busy(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 503, "headers": []})
+    await send({"type": "http.response.body", "body": b"busy"})
+
+
+@pytest.mark.parametrize("app", [_answers_nothing, _is_busy])
+def test_an_application_without_a_stream_is_not_asked_for_ever(app: ASGIApp) -> None:
+    """After a minute the client has given up."""
+    clock = VirtualClock()
+
+    async def main() -> None:
+        async with sse_client(app):
+            pytest.fail("it was entered")
+
+    with pytest.raises(ReconnectFailed, match="reconnect_timeout=60"):
+        clock.run(main())
+    assert clock.time() <= 60
+
+
+@pytest.mark.parametrize("path", ["clock", "http://testserver/clock", ""])
+def test_a_path_begins_with_a_slash(path: str) -> None:
+    """Anything else would be asked of another host."""
+
+    async def main() -> None:
+        async with sse_client(RECORDING, path):
+            pytest.fail("it was entered")
+
+    with pytest.raises(ConfigurationError, match="path="):
+        asyncio.run(main())
+
+
 def test_arguments_reach_the_client_and_the_application() -> None:
     """Path, query, method, body, headers and the last event ID are those of the request; scope= is added."""
     seen: dict[str, Any] = {}
@@ -212,13 +267,16 @@ def test_an_application_that_stays_is_told() -> None:
 
 @pytest.mark.parametrize("cuts", ["whole", "event", "byte", [3, 5]], ids=str)
 def test_a_recording_is_read_whole_over_a_broken_connection(cuts: Any) -> None:
-    """A truncated recording, then the whole one: what came twice is seen once."""
-    app = in_turn(RECORDING.truncated(after_events=2).cut(cuts), RECORDING.cut(cuts))
+    """A truncated recording, then the rest with the event that was read last: what came twice is seen once."""
+    first, second = (len(RECORDING.truncated(after_events=count).body) for count in (1, 2))
+    rest = RecordedStream(RECORDING.body[first:])
+    assert first < second
+    app = in_turn(RECORDING.truncated(after_events=2).cut(cuts), rest.cut(cuts))
 
     async def main() -> None:
         async with sse_client(app, reconnect="faults") as events:
             await expect_events(events, EVENTS)
-            assert (events.stats.connections, events.stats.duplicates) == (2, 2)
+            assert (events.stats.connections, events.stats.duplicates) == (2, 1)
 
     run_with_virtual_clock(main())
 
@@ -283,7 +341,7 @@ def test_many_reconnections_leave_nothing_behind() -> None:
 
     async def main() -> None:
         once = RECORDING.truncated(after_events=1)
-        async with sse_client(once, reconnect="always", duplicate_window=0) as events:
+        async with sse_client(once, reconnect="always", drop_duplicates=False) as events:
             await expect_events(events, EVENTS[:1] * 100, timeout=10_000)
             assert alive(httpx2.Response) < 10
             assert len(asyncio.all_tasks()) < 5

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 from unbroken.testing.clock import VirtualClock, run_with_virtual_clock
 from unbroken.testing.comparison import ExpectedEvent
 from unbroken.testing.connection import LoopStarvedError
-from unbroken.testing.driven_stream import AppStillRunningError, DrivenStream, StreamEnd, StreamEndedError
+from unbroken.testing.driven_stream import (
+    AppFailedError,
+    AppStillRunningError,
+    DrivenStream,
+    StreamEnd,
+    StreamEndedError,
+)
 from unbroken.testing.driver import open_stream
 from unbroken.testing.expected import expect_events, sync_expect_events
 from unbroken.testing.faults import Fault, Faults
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from unbroken.testing.asgi_transport import StreamingASGITransport
 
 __all__ = [
+    "AppFailedError",
     "AppStillRunningError",
     "ConnectionEnd",
     "DeadlineError",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from unbroken.errors import EventSourceError
 from unbroken.testing.connection import ASGIApp
-from unbroken.testing.driven_stream import DrivenStream, StreamEnd
+from unbroken.testing.driven_stream import AppFailedError, DrivenStream, StreamEnd
 from unbroken.testing.driver import BUFFER_MESSAGES, MAX_RECEIVED_BYTES, TIMEOUT, _serve
 from unbroken.testing.httpx_family import family_of, httpx2, read_timeout, stream_class
 from unbroken.testing.pulled import PulledConnection
@@ -41,8 +42,10 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
         buffer_messages: Messages that `send` takes before the client reads them; 16 by default.
         timeout: Seconds that an application may take to end after its client has left; 5 by default.
         raise_app_errors: Raise what the application raises: out of the request or the read that
-            meets it; if there is none, out of the next request or the transport's close. If not, the client
-            gets a response of status 500, or a body that breaks off, as from a server.
+            meets it; if there is none, out of the next request or the transport's close. An error of the
+            client's own kind (an `EventSourceError`, or one of httpx2's) is the cause of an `AppFailedError`
+            where the client would take it for the network's. If not, the client gets a response of status 500,
+            or a body that breaks off, as from a server.
     """
 
     def __init__(
@@ -60,24 +63,25 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
         self._timeout = timeout
         self._raise_app_errors = raise_app_errors
         self._running: set[DrivenStream] = set()
-        self._untold: BaseException | None = None
-        self._told: BaseException | None = None
+        self._untold = list[DrivenStream]()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Give the request to the application, and return its response as soon as it has started.
 
         Raises:
             httpx2.ReadTimeout: It did not start within the client's read timeout.
+            BaseException: What an application raised, before its response or since the last request.
         """
         family = family_of(request)
         # What came after the client had left, as it does at a `stream-error`: nobody shall reconnect to it for ever.
-        self.tell(self._untold, family)
+        if (untold := self._take_untold()) is not None:
+            raise _told(untold, family)
         await request.aread()
         connection, stream = self._serve(request)
         body = stream_class(_Body, family.AsyncByteStream)(self, request, connection, stream)
         try:
             await body.wait_until(lambda: stream.has_started)
-            self.tell(_broken_by(stream), family)
+            self.tell(stream, family)
         except BaseException:
             stream._leave()
             raise
@@ -103,20 +107,24 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
         return connection, stream
 
     def _note_end_of(self, stream: DrivenStream) -> None:
-        self._running.discard(stream)
-        # It is called a turn after the task is done: whoever read in between was told.
-        if self._raise_app_errors and self._untold is None and stream.error is not self._told:
-            self._untold = stream.error
+        # It is called a turn after the task is done: whoever read in between was told, and has taken the stream out.
+        if stream in self._running:
+            self._running.discard(stream)
+            if self._raise_app_errors and stream.error is not None:
+                self._untold.append(stream)
 
-    def tell(self, error: BaseException | None, family: Any) -> None:
-        """Raise what an application raised, if that is wanted."""
-        # An application that is a client itself may raise what its own client would take for a fault of the network,
-        # and answer by reconnecting: such an error is told at the close.
-        if error is None or not self._raise_app_errors or isinstance(error, family.HTTPError):
+    def tell(self, stream: DrivenStream, family: Any) -> None:
+        """Raise what the application raised instead of completing its response, if that is wanted."""
+        error = stream.error if stream.ended is StreamEnd.TRUNCATED else None
+        if error is None or not self._raise_app_errors:
             return
-        self._untold = None if self._untold is error else self._untold
-        self._told = error
-        raise error
+        self._running.discard(stream)
+        self._untold = [other for other in self._untold if other is not stream]
+        raise _told(error, family)
+
+    def _take_untold(self) -> BaseException | None:
+        untold, self._untold = self._untold, []
+        return _first_of([stream.error for stream in untold])
 
     async def aclose(self) -> None:
         """Leave every response that is still open, and wait for the applications' ends.
@@ -146,8 +154,7 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
 
     async def _end(self) -> BaseException | None:
         complaints = await asyncio.gather(*(stream._end_app() for stream in tuple(self._running)))
-        untold, self._untold = self._untold, None
-        return next((complaint for complaint in complaints if complaint is not None), untold)
+        return _first_of([*complaints, self._take_untold()])
 
 
 class _Body:
@@ -197,7 +204,7 @@ class _Body:
         raise StopAsyncIteration
 
     def _check_end(self, end: StreamEnd) -> None:
-        self._transport.tell(_broken_by(self._stream), self._family)
+        self._transport.tell(self._stream, self._family)
         if end is StreamEnd.TRUNCATED:
             broken = "the application ended without completing the response's body"
             raise self._family.RemoteProtocolError(broken) from self._stream.error
@@ -209,9 +216,22 @@ class _Body:
         self._stream._leave()
 
 
-def _broken_by(stream: DrivenStream) -> BaseException | None:
-    """Return what the application raised instead of completing its response."""
-    return stream.error if stream.ended is StreamEnd.TRUNCATED else None
+def _told(error: BaseException, family: Any) -> BaseException:
+    """Return an application's error as one that no client takes for a fault of the network, and reconnects at."""
+    if not isinstance(error, (EventSourceError, family.HTTPError)):
+        return error
+    failed = AppFailedError(f"the application raised {error!r}")
+    failed.__cause__ = error
+    return failed
+
+
+def _first_of(errors: Iterable[BaseException | None]) -> BaseException | None:
+    first = None
+    for error in errors:
+        first = error if first is None else first
+        if first is not None and error is not None and error is not first:
+            first.add_note(f"another application: {error!r}")
+    return first
 
 
 def _scope_of(request: httpx2.Request) -> dict[str, Any]:

@@ -45,8 +45,13 @@ class Comparison:
 
         Raises:
             AssertionError: It is not as expected.
+            ConfigurationError: It is no event.
         """
         __tracebackhide__ = True
+        if not isinstance(event, DecodedEvent):
+            raise ConfigurationError(
+                f"the source gave {event!r}, and that is no event: give what gives events, not their data"
+            )
         expected, got = self._expected[len(self.got)], _fields_of(event)
         self.got.append(event)
         differing = [name for name in expected if not _agree(name, expected[name], str(got[name]))]
@@ -83,7 +88,8 @@ def _fields_of(item: ExpectedEvent) -> Mapping[str, object]:
         case DecodedEvent():
             return {"event": item.event, "data": item.data, "id": item.last_event_id}
         case ServerSentEvent(data=data) if data is not None:
-            return {"event": item.event or "message", "data": data} | ({} if item.id is None else {"id": item.id})
+            fields = {"event": item.event or "message", "data": _as_received(data)}
+            return fields | ({} if item.id is None else {"id": item.id})
         case tuple() if len(item) in (2, 3):
             return dict(zip(_FIELDS, item, strict=False))
         case Mapping() if item and set(item) <= set(_FIELDS):
@@ -94,6 +100,11 @@ def _fields_of(item: ExpectedEvent) -> Mapping[str, object]:
     )
 
 
+def _as_received(data: object) -> object:
+    # WHATWG 9.2.6: whatever ended the lines, a client puts LF between them.
+    return data.replace("\r\n", "\n").replace("\r", "\n") if isinstance(data, str) else data
+
+
 def _agree(name: str, expected: object, got: str) -> bool:
     if expected == got:
         return True
@@ -101,9 +112,21 @@ def _agree(name: str, expected: object, got: str) -> bool:
         return False
     try:
         value = json.loads(got)
-        return bool(expected == value) or bool(json.loads(to_json(expected)) == value)
+        return _same(expected, value) or _same(json.loads(to_json(expected)), value)
     except (ValueError, RecursionError):  # what came is no JSON, or what is expected has no form in it (EncodeError)
         return False
+
+
+def _same(expected: object, got: object) -> bool:
+    """Compare JSON as JSON: to Python `True` and 1 are equal."""
+    match expected, got:
+        case dict(), dict():
+            return expected.keys() == got.keys() and all(_same(value, got[name]) for name, value in expected.items())
+        case list(), list():
+            return len(expected) == len(got) and all(map(_same, expected, got))
+        case (bool(), int() | float()) | (int() | float(), bool()):
+            return expected is got
+    return bool(expected == got)
 
 
 def _difference(name: str, expected: object, got: object) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unbroken.testing.connection import Connection
     from unbroken.wire import DecodedEvent
 
-__all__ = ["AppStillRunningError", "DrivenStream", "StreamEnd", "StreamEndedError"]
+__all__ = ["AppFailedError", "AppStillRunningError", "DrivenStream", "StreamEnd", "StreamEndedError"]
 
 
 class StreamEnd(StrEnum):
@@ -35,6 +35,13 @@ class StreamEndedError(AssertionError):
 
 class AppStillRunningError(AssertionError):
     """The application did not end in time after its client had left; the text says where it stands."""
+
+
+class AppFailedError(AssertionError):
+    """The application raised an error of the client's own kind, which a client would answer by reconnecting.
+
+    The cause is that error.
+    """
 
 
 class DrivenStream:

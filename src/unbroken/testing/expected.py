@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -23,7 +23,7 @@ TIMEOUT: Final = 5.0
 
 
 async def expect_events(
-    source: AsyncIterator[DecodedEvent], expected: Iterable[ExpectedEvent], timeout: float = TIMEOUT
+    source: AsyncIterable[DecodedEvent], expected: Iterable[ExpectedEvent], timeout: float = TIMEOUT
 ) -> list[DecodedEvent]:
     """Read as many events as are expected, fail at the first that differs, and return them.
 
@@ -36,7 +36,7 @@ async def expect_events(
         ServerSentEvent({"n": 1}, event="tick")  what a client makes of it; the ID only where it has one
         a DecodedEvent                           all of it
 
-    Data that is a `str` is compared as text, anything else as JSON. `unittest.mock.ANY`
+    Data that is a `str` is compared as text, anything else as JSON (where `true` is not 1). `unittest.mock.ANY`
     stands for any value. Nothing behind the last one is read.
 
     Args:
@@ -48,14 +48,15 @@ async def expect_events(
         AssertionError: An event differs, or the stream ended too soon. The text shows what was expected
             beside what came; what the source itself raises passes through, with the same as a note.
         DeadlineError: Too few came in time. The text shows what came so far.
-        ConfigurationError: Something expected is none of the above.
+        ConfigurationError: Something expected is none of the above, or what the source gives is no event.
     """
     __tracebackhide__ = True
     comparison = Comparison(expected)
+    events = aiter(source)
     deadline = anyio.current_time() + timeout
     while comparison.is_open:
         try:
-            event = await _next_of(source, deadline - anyio.current_time())
+            event = await _next_of(events, deadline - anyio.current_time())
         except StopAsyncIteration:
             raise AssertionError(comparison.missing("did not come: the stream ended")) from None
         except _OutOfTime:

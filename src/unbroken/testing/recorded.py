@@ -43,7 +43,7 @@ class RecordedStream:
         headers: The response's headers; the content type of an event stream by default.
 
     Raises:
-        ConfigurationError: `cuts` is none of these.
+        ConfigurationError: `body` is no `bytes`, or `cuts` is none of these.
     """
 
     body: bytes = field(repr=False)
@@ -52,11 +52,9 @@ class RecordedStream:
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
 
     def __post_init__(self) -> None:
-        if isinstance(self.cuts, str):
-            valid = self.cuts in ("whole", "event", "byte")
-        else:
-            valid = bool(self.cuts) and min(self.cuts) > 0
-        if not valid:
+        if not isinstance(self.body, bytes):
+            raise ConfigurationError(f"body={type(self.body).__name__}: give bytes, as they are on the wire")
+        if not _can_cut(self.cuts):
             raise ConfigurationError(
                 f"cuts={self.cuts!r} is none of 'whole', 'event', 'byte', or a list of sizes above 0"
             )
@@ -142,3 +140,9 @@ class RecordedStream:
         scanner = EventScanner()
         scanner.feed(b"HTTP/1.1 200 OK\r\n\r\n")  # it looks for events in bodies, and a head begins one
         return scanner.feed(self.body)
+
+
+def _can_cut(cuts: object) -> bool:
+    if isinstance(cuts, str):
+        return cuts in ("whole", "event", "byte")
+    return isinstance(cuts, Sequence) and bool(cuts) and all(type(size) is int and size > 0 for size in cuts)

@@ -12,6 +12,8 @@ __all__ = ["EventScanner"]
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _HEXADECIMAL: Final = re.compile(rb"[0-9A-Fa-f]+")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_STARTS: Final = len(_BYTE_ORDER_MARK + b"data:")
 _KEPT_OF_LINE: Final = 8192
 """A line of a response's head may be longer; no more of it is needed to know the framing."""
 
@@ -113,6 +115,7 @@ class EventScanner:
 class _BodyScanner:
     def __init__(self) -> None:
         self._start_of_line = b""
+        self._is_first_line = True
         self._has_data = False
         self._after_cr = False
 
@@ -133,12 +136,15 @@ class _BodyScanner:
         """Take the rest of a line, and say whether it was the blank one that ends an event."""
         self._keep(rest)
         start, self._start_of_line = self._start_of_line, b""
+        if self._is_first_line:
+            # WHATWG 9.2.5: a stream may begin with one byte order mark.
+            start, self._is_first_line = start.removeprefix(_BYTE_ORDER_MARK), False
         if start:
             # WHATWG 9.2.6: a block is dispatched as an event if it has a data field, be it empty.
-            self._has_data = self._has_data or start in (b"data", b"data:")
+            self._has_data = self._has_data or start[:5] in (b"data", b"data:")
             return False
         ended, self._has_data = self._has_data, False
         return ended
 
     def _keep(self, piece: bytes) -> None:
-        self._start_of_line = (self._start_of_line + piece[:5])[:5]
+        self._start_of_line = (self._start_of_line + piece[:_STARTS])[:_STARTS]

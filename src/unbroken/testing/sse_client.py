@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from unbroken.errors import ConfigurationError
 from unbroken.testing.connection import ASGIApp
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from unbroken.client import EventSource
 
 __all__ = ["sse_client"]
+
+RECONNECT_TIMEOUT: Final = 60.0
 
 
 @contextlib.asynccontextmanager
@@ -47,11 +49,14 @@ async def sse_client(
         raise_app_errors: Raise what the application raises, instead of reconnecting to it for ever: out of the
             wait for the next event, or when the context is entered or left. If not, the client sees a
             response of status 500 or a body that breaks off, and does about it what it is told to.
-        **arguments: Those of `EventSource`, but for `client`.
+        **arguments: Those of `EventSource`, but for `client`. `reconnect_timeout` is 60 seconds unless you say
+            otherwise: an application that answers 503 for ever is a `ReconnectFailed`.
 
     Raises:
+        AppFailedError: The application raised an `EventSourceError` or one of httpx2's, as one does that is itself
+            a client; the cause is that error.
         AppStillRunningError: The application did not end in time after the client had left.
-        ConfigurationError: The path is none, or `client` is given.
+        ConfigurationError: The path does not begin with a slash, or `client` is given.
         MissingExtraError: httpx2 is not installed.
     """
     if "client" in arguments:
@@ -59,6 +64,8 @@ async def sse_client(
             "sse_client() makes the client that reaches the application: to use another, "
             "give it transport=StreamingASGITransport(app), and EventSource(client=...) that client"
         )
+    if not path.startswith("/"):
+        raise ConfigurationError(f"path={path!r} begins without a slash: give the path alone, as '/events?topic=a'")
     from unbroken.client import EventSource
     from unbroken.testing.asgi_transport import StreamingASGITransport
     from unbroken.testing.httpx_family import httpx2
@@ -66,6 +73,8 @@ async def sse_client(
     transport = StreamingASGITransport(app, scope=scope, timeout=timeout, raise_app_errors=raise_app_errors)
     async with (
         httpx2.AsyncClient(transport=transport, trust_env=False) as client,
-        EventSource(base_url.rstrip("/") + path, client=client, **arguments) as events,
+        EventSource(
+            base_url.rstrip("/") + path, client=client, **{"reconnect_timeout": RECONNECT_TIMEOUT, **arguments}
+        ) as events,
     ):
         yield events

@@ -16,9 +16,10 @@ from typer.testing import CliRunner, Result
 from tests.diagnose.endpoint.serving import raw_server
 from unbroken.cli.commands import app
 
-__all__ = ["DEADLINE", "Answer", "Asked", "answering", "environment", "run", "tailing"]
+__all__ = ["DEADLINE", "ODD_VARIABLES", "Answer", "Asked", "answering", "environment", "run", "tailing"]
 
 DEADLINE = 20.0
+ODD_VARIABLES = frozenset({"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"})
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ def run(*arguments: str, stdin: bytes | None = None, env: dict[str, str] | None 
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a process of its own, without what says how a terminal is to be treated."""
-    odd = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
-    return {name: value for name, value in os.environ.items() if name not in odd} | more
+    return {name: value for name, value in os.environ.items() if name not in ODD_VARIABLES} | more
 
 
 @contextlib.contextmanager

@@ -147,6 +147,28 @@ def test_giving_up() -> None:
     assert "given up after 1 failed attempt" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("with_store", [False, True], ids=["", "store"])
+def test_the_place_of_a_bad_end(with_store: bool, tmp_path: Path) -> None:
+    """How to go on is told, unless the place is kept."""
+    with answering(Answer(b"id: 7\ndata: a\n\n", "cut")) as asked:
+        done = run(asked.url, "--no-reconnect", *(["--store", str(tmp_path / "place")] if with_store else []))
+    assert (done.exit_code, done.stdout) == (2, "7  message  a\n")
+    hint = "unbroken tail: to go on from here: --after 7"
+    assert done.stderr.splitlines()[:-1] == ([] if with_store else [hint])
+
+
+@pytest.mark.parametrize("body", [b"data: %b" % (b"x" * 30), b"data: 123456789012345\n" * 2], ids=["line", "event"])
+def test_an_event_that_is_too_large(body: bytes) -> None:
+    """It ends it, and the option that allows it is named."""
+    with answering(*[Answer(b"id: 7\ndata: a\n\n" + body + b"\n\n", "hold")] * 2) as asked:
+        done = run(asked.url, "--max-event-bytes", "22")
+        assert run(asked.url, "--max-event-bytes", "40", "--count", "2").exit_code == 0
+    assert (done.exit_code, done.stdout) == (2, "7  message  a\n")
+    place, why = done.stderr.splitlines()
+    assert place.endswith("--after 7")
+    assert why.endswith("; that is --max-event-bytes here")
+
+
 def test_nothing_to_come() -> None:
     """204 is a stream that has ended: exit code 0."""
     with answering() as asked:
@@ -173,6 +195,16 @@ def test_store(tmp_path: Path) -> None:
         assert (done.exit_code, done.stdout) == (0, "1  message  a\n2  message  b\n")
         run(asked.url, "--store", str(place))
     assert asked.last_event_ids == [None, "2"]
+
+
+def test_an_id_that_cannot_be_sent() -> None:
+    """The client's warning is told, and no ID that would be another one if it were given to `--after`."""
+    with answering(Answer(b"retry: 1\nid: a\x01b\ndata: 1\n\n"), Answer(b"data: 2\n\n", "cut")) as asked:
+        done = run(asked.url, "--max-attempts", "1")
+    assert asked.last_event_ids == [None, None, None]
+    notices = done.stderr.splitlines()
+    assert ("holds what no header can hold" in notices[1], notices[2]) == (True, "unbroken tail: open again")
+    assert "--after" not in done.stderr
 
 
 def test_two_places(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import typer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,9 @@ from tests.cli.hub.support import fill, on, url_of
 from tests.cli.tail.support import Answer, answering, run
 from tests.diagnose.endpoint.serving import serving
 from unbroken import Hub
+from unbroken.cli.output import ending_well
+from unbroken.cli.tail.screen import Screen
+from unbroken.errors import UnbrokenError
 from unbroken.hub import Retention
 
 EVENTS = (
@@ -53,6 +57,24 @@ def test_json_lines() -> None:
         {"id": "ü 2", "event": "\x1b[2J", "data": "\x1b[31mred\x9b\x07"},
         {"id": None, "event": "message", "data": "{}"},
     ]
+
+
+def test_the_data_is_whole() -> None:
+    """With the blanks and the line ends that it has at its end, as the pieces of a model's answer have them."""
+    with answering(Answer(b"data: a  \n\ndata: b\ndata:\n\ndata\n\n", "hold")) as asked:
+        done = run(asked.url, "--count", "3")
+    assert done.stdout == "-  message  a  \n-  message  b\n    \n-  message\n"
+
+
+def test_what_ends_or_turns_a_line() -> None:
+    """Other ends of lines than LF, and what writes text from right to left, are shown as well, and not obeyed."""
+    odd = "a\u2028b\u2029c\u202ed\u2066e\x85"
+    with answering(*[Answer(f"data: {odd}\n\n".encode(), "hold")] * 2) as asked:
+        plain = run(asked.url, "--count", "1").stdout
+        as_json = run(asked.url, "--count", "1", "--json").stdout
+    assert plain == "-  message  a\\u2028b\\u2029c\\u202ed\\u2066e\\x85\n"
+    assert len(as_json.splitlines()) == 1
+    assert json.loads(as_json)["data"] == odd
 
 
 def test_times() -> None:
@@ -126,6 +148,16 @@ def test_a_gap_with_strict(tmp_path: Path) -> None:
         assert store.read_text() == ids[0]
         done = run(f"{url}/events", "--after", ids[3], "--count", "1", "--strict")
         assert (done.exit_code, done.stdout) == (0, f"{ids[4]}  message  e\n")
+
+
+def test_a_notice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """So is an error. Nothing that a server said can have a line that looks like ours."""
+    told = "gone\nunbroken tail: to go on from here: --after EVIL\x1b[2J"
+    Screen(quiet=False).notice(told)
+    with pytest.raises(typer.Exit), ending_well("tail"):
+        raise UnbrokenError(told)
+    shown = "unbroken tail: gone\\nunbroken tail: to go on from here: --after EVIL\\x1b[2J"
+    assert capsys.readouterr().err.splitlines() == [shown, shown]
 
 
 @pytest.mark.parametrize("type_", ["stream-gap", "stream-end", "stream-error"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from tests.cli.tail.support import Answer, answering, run
 from tests.diagnose.endpoint.proxies import certificate
 from tests.diagnose.endpoint.serving import raw_server
+from unbroken.cli.tail.request import body_of, headers_of
+from unbroken.errors import ConfigurationError
 
 SECRET = "a-secret-that-nobody-prints"
 
@@ -23,6 +28,32 @@ def test_headers(tmp_path: Path) -> None:
     assert done.exit_code == 0
     told = [asked.header(0, name) for name in ("authorization", "x-list", "cookie")]
     assert told == [f"Bearer {SECRET}", "1, 2", "a=1; b=2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"\xef\xbb\xbfX-Note: a\r\n", 0), ("X-Note: ü".encode("latin-1"), 2)],
+    ids=["mark", "latin-1"],
+)
+def test_a_file_of_an_editor(content: bytes, code: int, tmp_path: Path) -> None:
+    """A byte order mark is none of its first header's name; what is not ASCII cannot be sent, and is told by name."""
+    file = tmp_path / "headers.txt"
+    file.write_bytes(content)
+    with answering() as asked:
+        done = run(asked.url, "-H", f"@{file}")
+    assert done.exit_code == code
+    if code:
+        assert "x-note" in done.stderr
+    else:
+        assert asked.header(0, "x-note") == "a"
+
+
+@pytest.mark.parametrize("ask", [body_of, lambda text: headers_of([text], None)], ids=["data", "header"])
+def test_a_standard_input_that_is_closed(ask: Callable[[str], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and has nothing for a body or for headers."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigurationError, match="@-: standard input is closed"):
+        ask("@-")
 
 
 def test_headers_from_standard_input() -> None:
@@ -45,6 +76,13 @@ def test_a_body(body: str, content_type: str | None) -> None:
     assert asked.header(0, "content-type") == content_type
 
 
+def test_a_body_that_is_no_text() -> None:
+    """It is sent as it was given."""
+    with answering() as asked:
+        run(asked.url, "-d", os.fsdecode(b"\xff"))
+    assert asked.bodies == [b"\xff"]
+
+
 def test_a_body_from_a_file(tmp_path: Path) -> None:
     """`@FILE` and `@-`; a content type that is given is kept, and so is a method."""
     file = tmp_path / "body.json"
@@ -65,7 +103,11 @@ def test_a_body_from_a_file(tmp_path: Path) -> None:
         (["-H", "@/none"], "--header @/none: No such file or directory"),
         (["-d", "@/none"], "--data @/none: No such file or directory"),
         (["--ca", "/none"], "--ca /none has no certificates that can be read"),
-        (["--after", "a\nb"], "is no last event ID"),
+        (["--after", "a\nb"], "last_event_id="),
+        (["-H", "X-Note: a\x01b"], "x-note"),
+        (["-H", "X-Note: ü"], "x-note"),
+        (["-H", f"X Note: {SECRET}"], "x note"),
+        (["-X", "GE T"], "GE T"),
         (["--save", "/none/a"], "--save /none/a: No such file or directory"),
         (["--save", "/dev/null"], "--save /dev/null is no plain file"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def test_a_wrong_url(tmp_path: Path) -> None:
     assert path.read_bytes() == b"data: kept\n\n"
 
 
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """At once, and not when somebody reads it."""
+    os.mkfifo(tmp_path / "fifo")
+    done = run("http://127.0.0.1:1/", "--save", str(tmp_path / "fifo"))
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert "is no plain file" in done.stderr
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 def test_wherever_it_breaks(tmp_path: Path, end: bytes) -> None:
     """Broken at any byte, and in pieces of one byte, it gives the whole events of both connections."""
@@ -90,3 +99,9 @@ def test_connections_without_a_byte(tmp_path: Path) -> None:
     assert (
         saved(tmp_path / "a", [], [b"data: a\n\n"], [], [MARK[:2]], [], [b"data: b\n\n"]) == b"data: a\n\ndata: b\n\n"
     )
+
+
+def test_a_second_mark(tmp_path: Path) -> None:
+    """It is a part of the first field's name, also where nothing of the connection before is left."""
+    second = MARK * 2 + b"data: a\n\n"
+    assert saved(tmp_path / "a", [b"data: half"], [second]) == second

@@ -13,12 +13,15 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
 import pytest
 
-from tests.cli.tail.support import DEADLINE, Answer, answering, environment
+from tests.cli.tail.support import DEADLINE, ODD_VARIABLES, Answer, answering, environment
+from unbroken.cli.commands import app
 
 COLOUR = re.compile(r"\x1b\[\d+m")
 ERASE = "\r\x1b[K"
@@ -57,25 +60,42 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(
-    *arguments: str, columns: int = 100, piped: bool = False, variables: Mapping[str, str] = TERM
-) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
-    """Run the command on a terminal, with its output in a pipe if that is said."""
+def on_terminal(*arguments: str, columns: int = 100) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
+    """Run the command on a terminal, as a process."""
     terminal = Terminal(columns)
     command = (sys.executable, "-m", "unbroken", "tail", *arguments)
-    out = subprocess.PIPE if piped else terminal.slave
-    with subprocess.Popen(
-        command,
-        stdin=terminal.slave,
-        stdout=out,
-        stderr=terminal.slave,
-        env=environment(**{**TERM, **variables}),
-    ) as process:
+    slave, variables = terminal.slave, environment(**TERM)
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=variables) as process:
         try:
             yield process, terminal
         finally:
             process.kill()
             terminal.close()
+
+
+Shown = Callable[..., Terminal]
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
+    """Run the command up to its end in this process, on a terminal of its own, and return that."""
+    terminal = Terminal(100)
+    screen = os.fdopen(os.dup(terminal.slave), "w")
+
+    def run_there(*arguments: str, out: TextIO = screen, **variables: str) -> Terminal:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", screen)
+        for name in ODD_VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {**TERM, **variables}.items():
+            monkeypatch.setenv(name, value)
+        assert app(["tail", *arguments], standalone_mode=False) == 0
+        terminal.drain()
+        return terminal
+
+    yield run_there
+    screen.close()
+    terminal.close()
 
 
 def end(process: subprocess.Popen[bytes], terminal: Terminal) -> int:
@@ -114,20 +134,17 @@ def test_a_line_at_the_bottom() -> None:
     assert terminal.lines == [*before, "unbroken tail: to go on from here: --after 3", ""]
 
 
-def test_a_narrow_terminal() -> None:
+def test_a_narrow_terminal(shown: Shown) -> None:
     """The line is cut, so that it does not begin another one."""
-    with answering(Answer(body(1), "hold")) as asked, on_terminal(asked.url, columns=20) as (process, terminal):
-        terminal.read_until(lambda: terminal.lines[-1].startswith("open, 1 event"))
-        assert len(terminal.lines[-1]) == 19
-        assert end(process, terminal) == 0
+    with answering(Answer(body(1), "hold")) as asked:
+        drawn = shown(asked.url, "--count", "1", COLUMNS="20").raw.split(ERASE)
+    assert "open, 0 events, 0.0" in [COLOUR.sub("", line) for line in drawn]
 
 
-def test_colours() -> None:
+def test_colours(shown: Shown) -> None:
     """Id and type have one; the data has only what it brought, which is shown and not obeyed."""
-    told = Answer(b"id: 1\ndata: \x1b[31ma\n\n", "hold")
-    with answering(told) as asked, on_terminal(asked.url, "--count", "1") as (process, terminal):
-        assert process.wait(DEADLINE) == 0
-        terminal.drain()
+    with answering(Answer(b"id: 1\ndata: \x1b[31ma\n\n", "hold")) as asked:
+        terminal = shown(asked.url, "--count", "1")
     line = re.search(r"(\x1b\[\d+m)1\x1b\[0m  (\x1b\[\d+m)message\x1b\[0m  (\S*)\r\n", terminal.raw)
     assert line is not None
     assert line[1] != line[2]
@@ -135,36 +152,27 @@ def test_colours() -> None:
 
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
-def test_no_colours(variables: dict[str, str]) -> None:
+def test_no_colours(shown: Shown, variables: dict[str, str]) -> None:
     """Where they are not wanted, or not understood."""
-    with (
-        answering(Answer(b"retry: 1\nid: 1\ndata: a\n\n"), Answer(b"data: b\n\n")) as asked,
-        on_terminal(asked.url, "--count", "2", variables=variables) as (process, terminal),
-    ):
-        assert process.wait(DEADLINE) == 0
-        terminal.drain()
+    with answering(Answer(b"retry: 1\nid: 1\ndata: a\n\n"), Answer(b"data: b\n\n")) as asked:
+        terminal = shown(asked.url, "--count", "2", **variables)
     assert not COLOUR.search(terminal.raw)
     assert [line for line in terminal.lines if "message" in line] == ["1  message  a", "1  message  b"]
 
 
-def test_an_output_in_a_pipe() -> None:
-    """There is no line at the bottom: what reads the pipe may write to the same terminal. Notices are there."""
-    with (
-        answering(Answer(body(1)), Answer(body(2))) as asked,
-        on_terminal(asked.url, "--count", "2", piped=True) as (process, terminal),
-    ):
-        out, _ = process.communicate(timeout=DEADLINE)
-        terminal.drain()
-    assert out == b"1  tick  1\n    more\n2  tick  2\n    more\n"
+def test_an_output_in_a_file(shown: Shown, tmp_path: Path) -> None:
+    """There is no line at the bottom: what reads a pipe may write to the same terminal. Notices are there."""
+    with answering(Answer(body(1)), Answer(body(2))) as asked, (tmp_path / "out").open("w") as out:
+        terminal = shown(asked.url, "--count", "2", out=out)
+    assert (tmp_path / "out").read_bytes() == b"1  tick  1\n    more\n2  tick  2\n    more\n"
     assert ERASE not in terminal.raw
     assert re.sub(r"\d\.\d", "0.0", "\n".join(terminal.lines)) == (
         "unbroken tail: the stream ended; again in 0.0 s\nunbroken tail: open again, after 1\n"
     )
 
 
-def test_quiet_on_a_terminal() -> None:
+def test_quiet_on_a_terminal(shown: Shown) -> None:
     """Nothing but the events."""
-    with answering(Answer(body(1)), Answer(body(2))) as asked, on_terminal(asked.url, "-q") as (process, terminal):
-        assert process.wait(DEADLINE) == 0
-        terminal.drain()
+    with answering(Answer(body(1)), Answer(body(2))) as asked:
+        terminal = shown(asked.url, "-q")
     assert terminal.lines == ["1  tick  1", "    more", "2  tick  2", "    more", ""]

@@ -18,6 +18,7 @@ __all__ = [
     "IdleTimeout",
     "Insecure",
     "MaxAttempts",
+    "MaxEventBytes",
     "Method",
     "Quiet",
     "Reconnect",
@@ -68,6 +69,10 @@ Reconnect = Annotated[
 MaxAttempts = Annotated[
     int | None,
     _option(_CONNECTION, "Failures in a row before it gives up. Without it: one at first, then any number.", min=1),
+]
+MaxEventBytes = Annotated[
+    int | None,
+    _option(_CONNECTION, "The longest line, and the most data of an event; 16 MiB. More ends it.", min=1),
 ]
 IdleTimeout = Annotated[
     float | None,

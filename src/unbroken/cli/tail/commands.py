@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack, closing
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from unbroken.cli.diagnosis.output import Exit
-from unbroken.cli.output import ending_well
+from unbroken.cli.output import OutputLost, ending_well
 from unbroken.cli.tail import arguments as given
-from unbroken.errors import ConfigurationError, EventSourceError
+from unbroken.errors import ConfigurationError, EventSourceError, EventStreamError, UnbrokenError
 
 if TYPE_CHECKING:
     import httpx2
 
     from unbroken.cli.tail.following import Tail
+    from unbroken.cli.tail.screen import Screen
 
 __all__ = ["tail"]
 
@@ -44,6 +45,7 @@ def tail(
     reconnect: given.Reconnect = None,
     max_attempts: given.MaxAttempts = None,
     idle_timeout: given.IdleTimeout = None,
+    max_event_bytes: given.MaxEventBytes = None,
 ) -> None:
     """Print the events of any event stream as they come. Exit code 1: --strict and a gap; 2: no stream, or given up."""
     with ending_well("tail"):
@@ -67,10 +69,13 @@ def tail(
             "idle_timeout": "auto" if idle_timeout is None else idle_timeout or None,
             "end": end,
         }
+        if max_event_bytes is not None:
+            asked |= {"max_line_bytes": max_event_bytes, "max_event_bytes": max_event_bytes}
         screen = Screen(quiet=quiet)
         form = Form(json=as_json, time=time, coloured=screen.is_coloured)
         tail = Tail(screen, form, types=types or (), count=count, strict=strict, patient=max_attempts is not None)
-        _run(tail, _follow(tail, url, asked, client_of(ca, insecure=insecure), save), has_store=store is not None)
+        following = _follow(tail, url, asked, client_of(ca, insecure=insecure), save)
+        _run(tail, screen, following, has_store=store is not None)
     raise typer.Exit(Exit.FOUND if strict and tail.gaps else Exit.CLEAN)
 
 
@@ -87,18 +92,45 @@ async def _follow(
         await tail.follow(EventSource(url, **asked, client=client, gaps="event", record=record, on_state=tail.changed))
 
 
-def _run(tail: Tail, following: Coroutine[Any, Any, None], *, has_store: bool) -> None:
+def _run(tail: Tail, screen: Screen, following: Coroutine[Any, Any, None], *, has_store: bool) -> None:
     """Follow to the end. Ctrl-C is how it mostly ends, once it has begun."""
-    # Its warnings are our notices; without a handler they would come twice.
-    logging.getLogger("unbroken.client").addHandler(logging.NullHandler())
     try:
-        asyncio.run(following)
-    except KeyboardInterrupt:
-        if not tail.has_begun:
-            raise
+        with _noticing(screen):
+            asyncio.run(following)
+    except (KeyboardInterrupt, OutputLost, EventSourceError, EventStreamError) as error:
         if not has_store:
             tail.tell_place()
-    except EventSourceError as error:
-        if tail.has_begun:
+        if not isinstance(error, KeyboardInterrupt):
+            raise _with_next_step(error, has_begun=tail.has_begun) from None
+        if not tail.has_begun:
             raise
-        raise EventSourceError(f"{error}; `unbroken doctor` with the same URL looks closer") from error
+
+
+def _with_next_step(error: Exception, *, has_begun: bool) -> Exception:
+    if isinstance(error, EventStreamError):
+        return UnbrokenError(f"{error}; that is --max-event-bytes here")
+    if isinstance(error, EventSourceError) and not has_begun:
+        return UnbrokenError(f"{error}; `unbroken doctor` with the same URL looks closer")
+    return error
+
+
+@contextmanager
+def _noticing(screen: Screen) -> Iterator[None]:
+    """Show what the client logs; but of outages it is told by `Tail.changed`, more than the log has."""
+    handler = _Notices(screen)
+    logger = logging.getLogger("unbroken.client")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notices(logging.Handler):
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.module != "trouble":
+            self._screen.notice(record.getMessage(), colour="yellow")

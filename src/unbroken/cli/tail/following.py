@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection
 
+from unbroken.cli.output import shown
 from unbroken.cli.tail.lines import Form
 from unbroken.cli.tail.progress import Progress
 from unbroken.cli.tail.screen import Screen
@@ -59,8 +60,8 @@ class Tail:
         self._screen.notice("the stream has ended: nothing more comes")
 
     def tell_place(self) -> None:
-        """Tell how to go on behind what was written."""
-        if self.cursor:
+        """Tell how to go on behind what was written, if what is shown of the ID is the ID."""
+        if self.cursor and _is_shown_as_it_is(self.cursor):
             # Whoever gave the ID shall not give a command to the shell into which it is pasted.
             self._screen.notice(f"to go on from here: --after {shlex.quote(self.cursor)}")
 
@@ -95,8 +96,11 @@ class Tail:
 
     def _say_open(self, change: StateChange) -> None:
         if self._is_away:
-            place = f", after {change.last_event_id}" if change.last_event_id else ""
-            self._screen.notice(f"open{' again' if self.has_begun else ''}{place}", colour="green")
+            # One with control characters cannot be sent, which the client has a warning for.
+            place = change.last_event_id if _is_shown_as_it_is(change.last_event_id) else ""
+            self._screen.notice(
+                f"open{' again' if self.has_begun else ''}{place and f', after {place}'}", colour="green"
+            )
         self._is_away = False
         self.has_begun = True
 
@@ -105,3 +109,7 @@ class Tail:
         ended = "the stream ended" if change.reason is None else f"the server ended the stream ({change.reason})"
         why = ended if change.error is None else str(change.error)
         self._screen.notice(f"{why.removeprefix(change.url).lstrip(': ')}; again in {delay:.1f} s", colour="yellow")
+
+
+def _is_shown_as_it_is(last_event_id: str) -> bool:
+    return shown(last_event_id) == last_event_id

@@ -31,8 +31,10 @@ class Form:
         """Return an event as one line, below which the further lines of its data are indented."""
         if self.json:
             return as_json({**self._time_field(), **dict(_fields(event))})
-        parts = (*self._time_part(), self._id(event.last_event_id), self._type(event.event), _data(event.data))
-        return "  ".join(parts).rstrip()
+        parts = [*self._time_part(), self._id(event.last_event_id), self._type(event.event)]
+        if event.data:
+            parts.append(_data(event.data))
+        return "  ".join(parts)
 
     def gap(self, gap: Gap) -> str | None:
         """Return a gap as a line among the events, None where people are told of it elsewhere."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,7 +72,7 @@ class Recording:
             return
         self._file.truncate(self._whole)
         self._size, self._split, self._head = self._whole, b"", None
-        self._write(bytes(head.removeprefix(_BYTE_ORDER_MARK)))
+        self._write(bytes(head.removeprefix(_BYTE_ORDER_MARK) if self._whole else head))
 
     def _write(self, piece: bytes) -> None:
         self._file.write(piece)
@@ -87,10 +86,11 @@ class Recording:
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        file = path.open("ab")
+        # Before it is opened: a FIFO would have it wait for a reader.
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(
+                f"--save {path} is no plain file, and what broke off could not be taken back there"
+            )
+        return path.open("ab")
     except OSError as error:
         raise ConfigurationError(f"--save {path}: {error.strerror}") from error
-    if not stat.S_ISREG(path.stat().st_mode):
-        file.close()
-        raise ConfigurationError(f"--save {path} is no plain file, and what broke off could not be taken back there")
-    return file

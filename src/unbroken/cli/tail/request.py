@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import sys
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,9 @@ def headers_of(given: Sequence[str], body: bytes | None) -> dict[str, str]:
 
 def _headers(given: Sequence[str]) -> Iterator[tuple[str, str]]:
     for text in given:
-        lines = _read("--header", text[1:]).decode(errors="replace").splitlines() if text.startswith("@") else [text]
+        # utf-8-sig: some editors begin a file with a byte order mark.
+        read = text.startswith("@")
+        lines = _read("--header", text[1:]).decode("utf-8-sig", "replace").splitlines() if read else [text]
         yield from (_header(line) for line in lines if line.strip())
 
 
@@ -61,11 +64,13 @@ def body_of(text: str | None) -> bytes | None:
     """
     if text is None:
         return None
-    return _read("--data", text[1:]) if text.startswith("@") else text.encode()
+    return _read("--data", text[1:]) if text.startswith("@") else os.fsencode(text)
 
 
 def _read(option: str, name: str) -> bytes:
     try:
+        if name == "-" and sys.stdin is None:
+            raise ConfigurationError(f"{option} @-: standard input is closed")
         if name == "-":
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:

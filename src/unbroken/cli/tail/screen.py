@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import typer
 
-from unbroken.cli.diagnosis.output import console, say
-from unbroken.cli.output import shown, write
+from unbroken.cli.diagnosis.output import console
+from unbroken.cli.output import in_one_line, tell, write
 
 __all__ = ["Screen"]
 
@@ -54,8 +54,8 @@ class Screen:
     def notice(self, text: str, *, colour: str | None = None) -> None:
         """Tell something on standard error, unless it is to be quiet."""
         if not self._quiet:
-            said = f"unbroken tail: {shown(text)}"
-            self._above_bottom(lambda: say(self._styled(said, colour)))
+            said = f"unbroken tail: {in_one_line(text)}"
+            self._above_bottom(lambda: tell(self._styled(said, colour)))
 
     def show_bottom(self, text: str) -> None:
         """Show this at the bottom, instead of what was there; `""` for nothing."""
