@@ -124,6 +124,7 @@ class Writer:
         self._queue.put(None)
         if self._loop is asyncio.get_running_loop():
             await asyncio.shield(self._ended)
+            self._thread.join()  # it has nothing left but to return
         else:  # its own loop was closed without a stop, and nobody is told anything there any more
             await asyncio.to_thread(self._thread.join)
 
