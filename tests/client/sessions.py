@@ -6,7 +6,8 @@ from typing import Any
 
 from unbroken.client.answer import Answer
 from unbroken.client.options import RETRY_STATUSES, Options
-from unbroken.client.session import Session, Wait
+from unbroken.client.session import Session
+from unbroken.client.steps import Wait
 from unbroken.wire import DecodedEvent
 
 URL = "http://example.com/feed"

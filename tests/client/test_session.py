@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from unbroken.client.answer import Answer, refusal_of
-from unbroken.client.session import Connect, Read, Session, Stop, Wait
+from unbroken.client.session import Session
 from unbroken.client.state import ReadyState
+from unbroken.client.steps import Connect, Read, Stop, Wait
 from unbroken.errors import (
     ConnectFailed,
     EventSourceError,

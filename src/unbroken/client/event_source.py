@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 from unbroken.client.answer import refusal_of
 from unbroken.client.connection import Connection
 from unbroken.client.reader import Reader
-from unbroken.client.session import Connect, Read, Session, Stop, Wait
+from unbroken.client.session import Session
+from unbroken.client.steps import Connect, Read, Stop, Wait
 from unbroken.client.typed import Parse, parser_of
 from unbroken.errors import ConfigurationError, EventSourceError
 from unbroken.wire import DecodedEvent

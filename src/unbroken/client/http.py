@@ -9,7 +9,7 @@ import importlib
 import logging
 import string
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -56,7 +56,7 @@ class OutgoingRequest:
     """A form."""
     json: Any = None
     """The body as JSON."""
-    attempt: int = field(default=1)
+    attempt: int = 1
     """1 for the first connection, and one more for each that follows."""
 
 

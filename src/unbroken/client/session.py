@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from unbroken.client.answer import Answer, told_heartbeat
 from unbroken.client.controls import CONTROLS, ERROR, GAP, Gap, read_gap, read_reason
 from unbroken.client.duplicates import INHERITED, Duplicates
 from unbroken.client.options import DEFAULT_IDLE_TIMEOUT, Options
 from unbroken.client.state import ReaderStats, ReadyState, StateChange
+from unbroken.client.steps import Connect, Read, Step, Stop, Wait
 from unbroken.errors import (
     CloseReason,
     ConnectFailed,
@@ -35,40 +35,11 @@ from unbroken.errors import (
 from unbroken.wire import DecodedEvent, Decoder
 from unbroken.wire.reconnection import reconnection_delay
 
-__all__ = ["Connect", "Read", "Session", "Step", "Stop", "Wait"]
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Send the request, and tell `opened`, `refused`, `finished` or `failed`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Read the next piece of the body, and tell `received`, `ended` or `failed`."""
-
-    idle_timeout: float | None
-    """Seconds without a byte after which the connection is dead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Let go of the response, wait, and tell `waited`."""
-
-    delay: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """There is nothing more to do but to raise the error, once, if there is one."""
-
-    error: Exception | None = None
+__all__ = ["Session"]
 
 
 LIVED_AFTER = 5.0
 """Seconds after which a connection that brings bytes, heartbeats for instance, was of use without an event."""
-
-Step = Connect | Read | Wait | Stop
 
 
 class Session:
@@ -81,7 +52,7 @@ class Session:
         self.step: Step = Connect()
         self.state = ReadyState.CONNECTING
         self.ready = deque[DecodedEvent]()
-        """Events that the program has not taken yet: at most those of one piece of a body."""
+        """Events that the program has not taken yet."""
         self.changes = deque[StateChange]()
         """What is to be told, in its order."""
         self.stats = ReaderStats()

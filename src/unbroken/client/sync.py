@@ -10,7 +10,8 @@ from typing import Any, Self, TypeVar
 
 from unbroken.client.answer import refusal_of
 from unbroken.client.reader import Reader
-from unbroken.client.session import Connect, Read, Session, Stop, Wait
+from unbroken.client.session import Session
+from unbroken.client.steps import Connect, Read, Stop, Wait
 from unbroken.client.sync_connection import SyncConnection
 from unbroken.client.typed import Parse, parser_of
 from unbroken.errors import ConfigurationError, EventSourceError
