@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from importlib.metadata import requires
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from pydantic import BaseModel
 
 from unbroken.client import Gap
 from unbroken.client.typed import parser_of
-from unbroken.errors import ConfigurationError, EventDataError
+from unbroken.errors import ConfigurationError, EventDataError, MissingExtraError
 from unbroken.wire import DecodedEvent
 
 
@@ -75,3 +77,13 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
     """At once, and not at the first event."""
     with pytest.raises(ConfigurationError):
         parser_of(model, None)
+
+
+def test_without_pydantic_an_extra_that_has_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the error says to install brings pydantic; plain JSON needs none."""
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    assert parser_of(None, None)(event("1")) == 1
+    with pytest.raises(MissingExtraError) as raised:
+        parser_of(Tick, None)
+    brought = [it for it in requires("unbroken") or () if f"extra == '{raised.value.extra}'" in it.replace('"', "'")]
+    assert [it for it in brought if it.startswith("pydantic")]

@@ -38,7 +38,7 @@ def _validator(model: Any) -> Parse:
         from pydantic import TypeAdapter, ValidationError
         from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
     except ImportError as error:
-        raise MissingExtraError("pydantic", "client") from error
+        raise MissingExtraError("pydantic", "models") from error
     try:
         adapter = TypeAdapter(model)
         adapter.rebuild()  # or a name that is not defined would be found at the first event
