@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.docs.programs import running, until
 from tests.engines.kafka import KafkaBroker
 from tests.hub.support import OddLog
 from tests.hub.support import run as run_virtual
@@ -126,27 +125,12 @@ async def produce(broker: KafkaBroker, topic: str) -> None:
         await asyncio.gather(*sent)
 
 
-@contextmanager
-def bridging(broker: KafkaBroker, topic: str, url: str, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+def bridging(
+    broker: KafkaBroker, topic: str, url: str, output: Path
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Run the bridge as its users do, and kill it."""
-    environment = {**os.environ, "KAFKA_SERVERS": broker.url, "KAFKA_TOPIC": topic, "HUB_URL": url}
-    with output.open("ab") as out:
-        command = (sys.executable, str(FOLDER / "bridge.py"))
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until(condition: Callable[[], bool], process: subprocess.Popen[bytes], output: Path) -> None:
-    """Wait for a condition while the bridge runs."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert process.poll() is None, output.read_text()
-        assert time.monotonic() < deadline, output.read_text()
-        time.sleep(0.005)
+    environment = {"KAFKA_SERVERS": broker.url, "KAFKA_TOPIC": topic, "HUB_URL": url}
+    return running(FOLDER / "bridge.py", environment, output)
 
 
 def events_in(url: str) -> dict[str, list[int]]:
@@ -176,9 +160,9 @@ def test_once_and_in_order_through_kills(broker: KafkaBroker, tmp_path: Path) ->
     for _ in range(3):
         enough = min(RECORDS, count() + 100)
         with bridging(broker, "orders", url, output) as process:
-            until(lambda enough=enough: count() >= enough, process, output)  # type: ignore[misc]
+            until(lambda enough=enough: count() >= enough, process, output, DEADLINE)  # type: ignore[misc]
     with bridging(broker, "orders", url, output) as process:
-        until(lambda: count() >= RECORDS, process, output)
+        until(lambda: count() >= RECORDS, process, output, DEADLINE)
     expected = {f"order:{order}": list(range(order, RECORDS, ORDERS)) for order in range(ORDERS)}
     assert events_in(url) == expected
 

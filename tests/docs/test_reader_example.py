@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import os
 import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.docs.programs import running, until
 from tests.e2e.serving import ROOT, served
 from unbroken import Hub
 from unbroken.client import Gap
@@ -29,26 +28,9 @@ STEP = 20
 DEADLINE = 20.0
 
 
-@contextlib.contextmanager
-def reading(environment: dict[str, str], output: Path) -> Iterator[subprocess.Popen[bytes]]:
+def reading(environment: dict[str, str], output: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Run the reader as its users do, and kill it."""
-    with output.open("ab") as out:
-        command = [sys.executable, str(FOLDER / "reader.py")]
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=out, stderr=out)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until(condition: Callable[[], bool], process: subprocess.Popen[bytes], output: Path) -> None:
-    """Wait for a condition while the reader runs."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert process.poll() is None, output.read_text()
-        assert time.monotonic() < deadline, output.read_text()
-        time.sleep(0.02)
+    return running(FOLDER / "reader.py", environment, output)
 
 
 def until_more(process: subprocess.Popen[bytes], output: Path) -> None:
@@ -58,7 +40,7 @@ def until_more(process: subprocess.Popen[bytes], output: Path) -> None:
         return output.read_bytes().count(b"\nsale ")
 
     enough = said() + STEP
-    until(lambda: said() >= enough, process, output)
+    until(lambda: said() >= enough, process, output, DEADLINE)
 
 
 def sold(path: Path) -> dict[str, int]:
@@ -108,7 +90,7 @@ def test_each_sale_once_through_kills(tmp_path: Path) -> None:
                 shop.restart()
                 until_more(process, output)
             expected = before + after
-            until(lambda: sum(sold(stock).values()) >= expected.total(), process, output)
+            until(lambda: sum(sold(stock).values()) >= expected.total(), process, output, DEADLINE)
             process.send_signal(signal.SIGINT)
             assert process.wait(DEADLINE) == 0
     assert sold(stock) == expected

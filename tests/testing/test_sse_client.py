@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from unbroken import EventSourceResponse, ServerSentEvent
-from unbroken.client import EventSource, ReadyState, SyncEventSource
+from unbroken.client import EventSource, ReadyState, StateChange, SyncEventSource
 from unbroken.errors import ConfigurationError, ConnectFailed, ReconnectFailed, StreamTruncated, UnexpectedResponse
 from unbroken.testing import (
     AppFailedError,
@@ -345,5 +345,21 @@ def test_many_reconnections_leave_nothing_behind() -> None:
             await expect_events(events, EVENTS[:1] * 100, timeout=10_000)
             assert alive(httpx2.Response) < 10
             assert len(asyncio.all_tasks()) < 5
+
+    run_with_virtual_clock(main())
+
+
+def test_what_on_state_raises_at_the_end_is_raised() -> None:
+    """Also for the last change: behind the events, out of the wait for the next."""
+
+    def refuse(change: StateChange) -> None:
+        if change.state is ReadyState.CLOSED:
+            raise RuntimeError("not yet")
+
+    async def main() -> None:
+        async with sse_client(RECORDING, reconnect="never", on_state=refuse) as events:
+            await expect_events(events, EVENTS)
+            with pytest.raises(RuntimeError, match="not yet"):
+                await anext(events)
 
     run_with_virtual_clock(main())

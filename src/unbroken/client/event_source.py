@@ -226,8 +226,8 @@ class EventSource(Reader):
             raise
         except BaseException as error:
             # Of the program's own hooks: it is raised where it reads.
-            if isinstance(session.step, Stop):
-                raise  # our own cancellation, most often
+            if isinstance(session.step, Stop) and isinstance(error, asyncio.CancelledError):
+                raise  # of ours
             session.interrupted()
             await self._connection.let_go()
             self._hook_error = self._not_cancelled(error)
