@@ -28,6 +28,9 @@ from benchmarks.fanout.report import report as fanout_report
 from benchmarks.fanout.scenarios import SCENARIOS
 from benchmarks.peers import PEERS, WRAPPINGS, available
 from benchmarks.report import machine, table
+from benchmarks.runs import run as runs
+from benchmarks.runs.report import report as runs_report
+from benchmarks.runs.ways import WAYS
 from benchmarks.server import Server, pin
 from benchmarks.workloads import WORKLOADS, Figure, Size
 
@@ -39,12 +42,13 @@ _PARTS = {
     "explain": [],
     "fanout": [],
     "engines": [],
+    "runs": [],
     "clients": [],
 }
 _FULL = Size(events=200_000, streams=2000, requests=20_000)
 _QUICK = Size(events=20_000, streams=500, requests=2_000)
 _LAYERS = {name: kind for layers in engine_layers.LAYERS.values() for name, kind in layers.items()}
-_ALL_PEERS = PEERS | fanout_peers.PEERS | _LAYERS | READERS
+_ALL_PEERS = PEERS | fanout_peers.PEERS | _LAYERS | WAYS | READERS
 
 Results = dict[str, dict[str, list[Figure]]]
 
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     pin(CLIENT_CORE)
     figures: dict[str, Any] = {}
-    for part in (_responses, _fan_out, _engines, _clients, _explain):
+    for part in (_responses, _fan_out, _engines, _runs, _clients, _explain):
         part(options, figures)
     if options.json:
         print(json.dumps(figures, indent=2))
@@ -94,12 +98,13 @@ def _fan_out(options: argparse.Namespace, figures: dict[str, Any]) -> None:
 
 def _engines(options: argparse.Namespace, figures: dict[str, Any]) -> None:
     layers = [layer for layer in options.peers or _LAYERS if layer in _LAYERS]
-    if options.only not in (None, "engines") or not layers:
+    places = [name for name in options.engines or engine_layers.LAYERS if name in engine_layers.LAYERS]
+    if options.only not in (None, "engines") or not layers or not places:
         return
     size = engines.QUICK if options.quick else engines.FULL
     size = engines.resized(size, options.subscribers, options.seconds, options.events)
     plan = engines.Plan(
-        engines=options.engines or list(engine_layers.LAYERS),
+        engines=places,
         layers=layers,
         scenarios=[name for name in options.scenarios or ENGINE_SCENARIOS if name in ENGINE_SCENARIOS],
         reps=options.reps or (1 if options.quick else 3),
@@ -112,6 +117,25 @@ def _engines(options: argparse.Namespace, figures: dict[str, Any]) -> None:
         Path(options.save).write_text(results.to_json())
     if not options.json:
         print(engines_report(results))
+
+
+def _runs(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    ways = [way for way in options.peers or WAYS if way in WAYS]
+    if options.only not in (None, "runs") or not ways:
+        return
+    plan = runs.Plan(
+        engines=options.engines or list(runs.PLACES),
+        ways=ways,
+        reps=options.reps or (1 if options.quick else 3),
+        size=runs.resized(runs.QUICK if options.quick else runs.FULL, options.seconds),
+    )
+    results = runs.run(plan, _say)
+    _say("")
+    figures["runs"] = asdict(results)
+    if options.save and options.only == "runs":
+        Path(options.save).write_text(results.to_json())
+    if not options.json:
+        print(runs_report(results, plan.size.streams))
 
 
 def _clients(options: argparse.Namespace, figures: dict[str, Any]) -> None:
@@ -135,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description="SSE responses side by side; gates nothing.")
     parser.add_argument("--quick", action="store_true", help="much less of everything, once")
     parser.add_argument(
-        "--reps", type=int, metavar="N", help="repetitions, in turns (5, the last two parts 3; --quick 1)"
+        "--reps", type=int, metavar="N", help="repetitions, in turns (5; fan-out, engines and runs 3; --quick 1)"
     )
     parser.add_argument("--only", choices=_PARTS, help="one part instead of all")
     parser.add_argument("--peers", nargs="+", choices=_ALL_PEERS, metavar="NAME", help=f"of: {'; '.join(_ALL_PEERS)}")
@@ -146,10 +170,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--subscribers", type=int, nargs="+", metavar="N", help="of the fan-out; the last for the engines"
     )
-    parser.add_argument("--seconds", type=float, metavar="S", help="for a phase of the fan-out or the engines")
+    parser.add_argument("--seconds", type=float, metavar="S", help="for a phase of these three parts")
     parser.add_argument("--scenarios", nargs="+", choices=[*SCENARIOS, *ENGINE_SCENARIOS], help="of those two parts")
-    parser.add_argument("--engines", nargs="+", choices=engine_layers.LAYERS, help="some instead of all")
-    parser.add_argument("--save", metavar="FILE", help="the figures of the fan-out, or of --only engines")
+    parser.add_argument("--engines", nargs="+", choices=runs.PLACES, help="some instead of all")
+    parser.add_argument("--save", metavar="FILE", help="the figures of the fan-out, or of --only engines or runs")
     parser.add_argument("--json", action="store_true", help="every single figure, as JSON")
     return parser
 

@@ -52,11 +52,11 @@ class Process:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
-    def cpu(self) -> float:
-        """Give the seconds of CPU, user and kernel, that the server had used when it came to rest."""
+    def cpu(self, timeout: float = REST_TIMEOUT) -> float:
+        """Give the seconds of CPU, user and kernel, that it had used when it came to rest, or at the timeout."""
         # A running process is accounted for at its next switch or tick only, and the client may see the end of a
         # stream before that: two equal readings say that the server sleeps.
-        deadline = time.monotonic() + REST_TIMEOUT
+        deadline = time.monotonic() + timeout
         last, now = -1.0, self._clock()
         while now != last and time.monotonic() < deadline:
             time.sleep(REST_INTERVAL)

@@ -15,7 +15,7 @@ PUBLIC = [
     "unbroken.observe.prometheus", "unbroken.status", "unbroken.testing", "unbroken.servers",
     "unbroken.diagnose", "unbroken.diagnose.endpoint", "unbroken.diagnose.logs", "unbroken.diagnose.source",
     "unbroken.compat.starlette", "unbroken.compat.sse_starlette", "unbroken.compat.fastapi",
-    "unbroken.hub", "unbroken.logs", "unbroken.servers.uvicorn",
+    "unbroken.hub", "unbroken.logs", "unbroken.runs", "unbroken.servers.uvicorn",
 ]  # fmt: skip
 
 

@@ -12,6 +12,13 @@ UnbrokenError
 │  ├─ OutboxFull                        no room for another event that is to be published soon
 │  ├─ TopicClosed                       nothing can be appended to the topic any more
 │  └─ Fenced                            another producer has taken the topic over
+├─ RunError                             a run did not do what was asked:
+│  ├─ RunNotFound                       there is none of that id, or it is another owner's
+│  ├─ RunConflict                       one of that id, or in that group, is there already
+│  ├─ TooManyRuns                       its owner has as many as he may
+│  ├─ RunLimitExceeded                  it has sent more than it may
+│  ├─ RunsClosing                       this process is about to end, and starts none
+│  └─ RunEnded                          it takes no more: it has ended, or another process goes on with it
 ├─ EventSourceError                     a client cannot get an event stream, or not go on with it:
 │  ├─ ConnectFailed                     no connection, or no answer in time
 │  ├─ UnexpectedResponse                the answer is no event stream; `.status`, `.body`, `.retry_after`
@@ -53,6 +60,12 @@ __all__ = [
     "MissingExtraError",
     "OutboxFull",
     "ReconnectFailed",
+    "RunConflict",
+    "RunEnded",
+    "RunError",
+    "RunLimitExceeded",
+    "RunNotFound",
+    "RunsClosing",
     "ServerClosing",
     "StreamClosed",
     "StreamFailed",
@@ -60,6 +73,7 @@ __all__ = [
     "StreamRevoked",
     "StreamStalled",
     "StreamTruncated",
+    "TooManyRuns",
     "TopicClosed",
     "TopicNameError",
     "UnbrokenError",
@@ -156,6 +170,42 @@ class TopicClosed(LogError):
 
 class Fenced(LogError):
     """A producer with a higher fence has taken the topic over: this one must stop."""
+
+
+class RunError(UnbrokenError):
+    """A run did not do what was asked of it."""
+
+
+class RunNotFound(RunError, LookupError):
+    """There is no run of this id, or it is another owner's: which of both is not said. Answer 404."""
+
+
+class RunConflict(RunError):
+    """A run of this id, or in this group, is there already. Answer 409.
+
+    Attributes:
+        id: The id of the run that is there; empty where it is another owner's.
+    """
+
+    def __init__(self, text: str, *, id: str = "") -> None:  # noqa: A002 # the field's own name
+        super().__init__(text)
+        self.id = id
+
+
+class TooManyRuns(RunError):
+    """As many runs of this owner are running as `max_per_owner` lets him have. Answer 429."""
+
+
+class RunsClosing(RunError):
+    """This process is shutting down, and starts no more runs: another one does. Answer 503."""
+
+
+class RunLimitExceeded(RunError):
+    """A run has sent as many events or bytes as it may. It ends with `error`, and the reason `limit`."""
+
+
+class RunEnded(RunError):
+    """Nothing more can be sent: the run has ended, or another process goes on with it. The producer should return."""
 
 
 class EventSourceError(UnbrokenError):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.hub.support import OddLog, run, turns, until
+from tests.hub.support import OddLog, engine_of, run, turns, until
 from unbroken.errors import ConfigurationError
 from unbroken.hub import Hub, Retention
+from unbroken.hub.cluster import CLUSTER
 from unbroken.hub.retention import ROUND_INTERVAL, Retentions
+from unbroken.hub.revocation import REVOKED
+from unbroken.logs import Draft
 from unbroken.logs.memory import MemoryLog
 
 FEW, SOME, MANY = Retention(max_events=8), Retention(max_events=80), Retention(max_events=8000)
@@ -190,3 +194,66 @@ def test_a_busy_topic_keeps_no_round_from_being_made() -> None:
                 assert [(await anext(late)).data for _ in range(2)] == ["8", "9"]
 
     run(main())
+
+
+def test_topics_of_ours_may_have_a_retention_that_was_given() -> None:
+    """By the beginning of their names, and nothing that begins otherwise."""
+    retentions = Retentions({"*": FEW})
+    assert retentions.of("$run:1") != MANY
+    retentions.reserve("$run:", MANY)
+    retentions.reserve("$whole:", SOME, whole=True)
+    assert retentions.of("$run:1") is MANY
+    assert retentions.of("$runs") not in (FEW, MANY)
+    assert retentions.of("run:1") is FEW
+    assert [retentions.goes_whole(topic) for topic in ("$whole:1", "$run:1", "whole:1")] == [True, False, False]
+
+
+def test_a_topic_that_goes_whole_is_kept_until_its_newest_entry_is_old() -> None:
+    """However old the first ones are; then all go at once, the topic with them. Its keys go in their own time."""
+
+    async def main() -> None:
+        log = OddLog()
+        async with Hub(log) as hub:
+            hub._home.reserve(
+                "$whole:", Retention(max_events=None, max_age=100.0, key_age=10.0, forget_after=1.0), whole=True
+            )
+            engine = engine_of(hub)
+            for number in range(3):
+                await engine.append("$whole:1", [Draft(b"data: x\n")], f"key {number}")
+            kept = log.inner._topics["$whole:1"]
+            age(kept, 200.0)
+            await engine.append("$whole:1", [Draft(b"data: x\n")], "key 3")
+            keeper = engine._keeper
+            assert keeper is not None
+            await keeper._go_round()
+            assert len(kept.entries) == 4
+            assert list(kept.keys) == ["key 3"]
+            reads = log.calls["read"]
+            await keeper._go_round()
+            assert log.calls["read"] == reads  # it is known until when it is young
+            age(kept, 101.0)
+            keeper._young_until.clear()
+            await keeper._go_round()
+            assert not kept.entries
+            kept.idle_since -= 2.0
+            await keeper._go_round()
+            assert "$whole:1" not in log.inner._topics
+            await keeper._go_round()
+            assert not keeper._young_until
+
+    run(main())
+
+
+def test_internal_topics_of_others_are_left_alone() -> None:
+    """A process that only publishes knows nothing of the runs of another one, and trims none of them."""
+    retentions = Retentions({"*": FEW})
+    kept = retentions.of("$run:1")
+    assert (kept.max_events, kept.max_age, kept.max_bytes, kept.forget_after) == (None, None, None, None)
+    assert all(retentions.of(own).max_events for own in (CLUSTER, REVOKED))
+
+
+def age(kept: Any, seconds: float) -> None:
+    """Make all that a topic has so much older."""
+    kept.entries[:] = [replace(entry, appended_at=entry.appended_at - seconds) for entry in kept.entries]
+    for use in kept.keys.values():
+        use.at -= seconds

@@ -24,7 +24,7 @@ class Beginning:
     Attributes:
         cursor: Behind this one; None without.
         unreadable: A cursor was brought which says nothing.
-        backlog: Without a cursor, so many events before the end; None for all there are.
+        backlog: Without a cursor that can be read, so many events before the end; None for all there are.
     """
 
     cursor: Cursor | None = None
@@ -81,6 +81,8 @@ async def begin(reader: Reader, start: Beginning) -> Resume:
         LogUnavailable: the log cannot be read now.
     """
     if start.unreadable:
+        if start.backlog != 0:
+            await reader.begin_with_newest(start.backlog)
         gaps = reader.count([Gap(GapReason.UNREADABLE, topic.name, None, None, None) for topic in reader.topics])
         return Resume(gaps, None, _header(gaps[0]))
     if start.cursor is not None:

@@ -130,14 +130,22 @@ class Engine:
         """
         return await self.append(topic, [Draft(payload)], key, close=close)
 
-    async def append(self, topic: str, drafts: Sequence[Draft], key: str | None, *, close: bool = False) -> Appended:
+    async def append(
+        self,
+        topic: str,
+        drafts: Sequence[Draft],
+        key: str | None,
+        *,
+        fence: int | None = None,
+        close: bool = False,
+    ) -> Appended:
         """Append a batch.
 
         Raises:
             LogError: as `Log.append` does.
         """
         try:
-            appended = await self.log.append(topic, drafts, key=key, close=close)
+            appended = await self.log.append(topic, drafts, key=key, fence=fence, close=close)
         except LogUnavailable as exc:
             self.topics.reach.lose(str(exc))
             raise

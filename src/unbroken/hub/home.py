@@ -84,6 +84,10 @@ class Home:
         """Return the retention of a topic."""
         return self._retentions.of(topic)
 
+    def reserve(self, prefix: str, retention: Retention, *, whole: bool = False) -> None:
+        """Give the internal topics whose names begin so a retention of their own. See `Retentions.reserve`."""
+        self._retentions.reserve(prefix, retention, whole=whole)
+
     async def append_within(
         self, connection: Any, topic: str, payload: bytes, key: str | None, close: bool
     ) -> Position:

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
@@ -45,15 +46,36 @@ class Retentions:
                     "topics ('chat:*') to such"
                 )
         self._patterns = tuple(patterns.items())
+        self._reserved: dict[str, tuple[Retention, bool]] = {}
         self.of = lru_cache(maxsize=1024)(self._find)
+
+    def reserve(self, prefix: str, retention: Retention, *, whole: bool = False) -> None:
+        """Give the internal topics whose names begin so a retention of their own.
+
+        Args:
+            prefix: Begins with `$`.
+            retention: Theirs.
+            whole: All entries of such a topic are kept until the newest is older than `max_age`, and then all go.
+        """
+        self._reserved[prefix] = retention, whole
+        self.of.cache_clear()
+
+    def goes_whole(self, topic: str) -> bool:
+        """Whether the entries of a topic go all at once."""
+        return any(whole and topic.startswith(prefix) for prefix, (_, whole) in self._reserved.items())
 
     def _find(self, topic: str) -> Retention:
         if topic.startswith(INTERNAL):
-            return _OURS
+            reserved = (kept for prefix, (kept, _) in self._reserved.items() if topic.startswith(prefix))
+            return next(reserved, _OURS if topic in _OWN else _UNKNOWN)
         return next((retention for pattern, retention in self._patterns if fnmatchcase(topic, pattern)), Retention())
 
 
 _OURS = Retention(max_events=1000, max_age=3600.0)
+
+_OWN = frozenset((f"{INTERNAL}cluster", f"{INTERNAL}revoked"))
+_UNKNOWN = Retention(max_events=None, max_age=None, max_bytes=None, forget_after=None)
+"""Of internal topics that this process knows nothing of, such as the runs of another one: they are kept there."""
 
 
 class Keeper:
@@ -68,6 +90,8 @@ class Keeper:
         self._due: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._last = ""
+        self._young_until: dict[str, float] = {}
+        """Of topics that go whole: before then, by the clock of their entries, they need not be looked at."""
         # In a context of its own: that of the request which came first would be kept for as long as the hub is open.
         self._task = asyncio.get_running_loop().create_task(self._run(), name="unbroken keeper", context=Context())
 
@@ -88,7 +112,7 @@ class Keeper:
         Raises:
             LogUnavailable: it cannot be done now.
         """
-        gone = await self._log.trim(topic, retention or self._retentions.of(topic))
+        gone = await self._log.trim(topic, retention or await self._retention_now(topic))
         followed = self._topics.find(topic)
         if followed is not None:
             await followed.refresh()
@@ -128,12 +152,32 @@ class Keeper:
         """
         self._grown.clear()
         self._grown_bytes.clear()
-        for topic in self._next_topics(await self._log.topics()):
-            await self._log.trim(topic, self._retentions.of(topic))
+        topics = await self._log.topics()
+        for topic in self._young_until.keys() - topics:
+            del self._young_until[topic]
+        for topic in self._next_topics(topics):
+            await self._log.trim(topic, await self._retention_now(topic))
             await asyncio.sleep(0)
         for followed in self._topics:
             followed.look()
             await asyncio.sleep(0)
+
+    async def _retention_now(self, topic: str) -> Retention:
+        """Return what a topic is to be trimmed by; of one that goes whole and is young only its keys are old."""
+        retention = self._retentions.of(topic)
+        if retention.max_age is None or not self._retentions.goes_whole(topic):
+            return retention
+        if self._young_until.get(topic, 0.0) <= time.time():
+            self._young_until[topic] = await self._newest_at(topic) + retention.max_age
+        if self._young_until[topic] <= time.time():
+            return retention
+        return Retention(max_events=None, max_age=None, max_bytes=None, key_age=retention.key_age, forget_after=None)
+
+    async def _newest_at(self, topic: str) -> float:
+        """Return when a topic's newest entry was appended; 0 if it has none."""
+        head = await self._log.head(topic)
+        page = await self._log.read(topic, head.seq - 1, 1) if head.first_seq <= head.seq else None
+        return page.entries[-1].appended_at if page is not None and page.entries else 0.0
 
     def _next_topics(self, topics: Sequence[str]) -> Sequence[str]:
         """Return those of this round: where there are very many, each has its turn in a later one."""

@@ -1,0 +1,79 @@
+"""Where a run comes from, as its own topic tells it: for when its process died before it told the index."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from unbroken.logs.position import new_token
+from unbroken.runs.desk import Desk
+from unbroken.runs.events import read_end, read_start, start_payload
+from unbroken.runs.names import DATA
+from unbroken.runs.record import Record, RunStatus
+
+__all__ = ["as_ended", "elect", "origin_of", "recover", "start_key"]
+
+PAGE_ENTRIES = 256
+
+_ORIGIN = ("process", "owner", "group", "on_orphan", "max_attempts", "watched", "producer", "started_at")
+
+
+def start_key(attempt: int) -> str:
+    """Return the key by which one process alone gets an attempt."""
+    return f"attempt:{attempt}"
+
+
+def origin_of(record: Record) -> dict[str, object]:
+    """Return what a run's own topic says of it, for the case that its process died before it told the index."""
+    return {name: getattr(record, name) for name in _ORIGIN}
+
+
+async def elect(desk: Desk, record: Record) -> Record | None:
+    """Try to get an attempt, and return its record; None if another one has it.
+
+    Raises:
+        TopicClosed, Fenced: the run is further than that.
+        LogUnavailable: it cannot be said who has it.
+    """
+    # A token, since we may find our own start there: its acknowledgement was lost, and it was tried again.
+    payload = start_payload(record.run, record.attempt, {**origin_of(record), "token": new_token(8)})
+    key = start_key(record.attempt)
+    appended = await desk.append(DATA + record.run, [payload], key=key, fence=record.attempt)
+    is_ours = not appended.duplicate or payload in [entry.payload for entry in appended.entries]
+    return replace(record, epoch=appended.epoch) if is_ours else None
+
+
+async def recover(desk: Desk, run: str) -> Record | None:
+    """Return a run as its own topic tells of it, from its last attempt on; None if it tells of none.
+
+    Raises:
+        LogUnavailable: it cannot be read now.
+    """
+    topic = DATA + run
+    head = await desk.log.head(topic)
+    seq, said = head.seq, None
+    after = head.first_seq - 1
+    while after < seq:
+        page = await desk.log.read(topic, after, PAGE_ENTRIES)
+        starts = (read_start(entry.payload) for entry in page.entries)
+        said = next((start for start in reversed(list(starts)) if start is not None), said)
+        after = page.entries[-1].seq if page.entries else seq
+    if said is None:
+        return None
+    known = {name: said[name] for name in (*_ORIGIN, "attempt") if name in said}
+    record = Record(run=run, epoch=head.epoch, **known)
+    if not head.closed:
+        return record
+    return await as_ended(desk, record)
+
+
+async def as_ended(desk: Desk, record: Record) -> Record:
+    """Return a run whose topic is closed, with how and when it ended.
+
+    Raises:
+        LogUnavailable: that cannot be read now.
+    """
+    last = await desk.last(DATA + record.run)
+    status = None if last is None else read_end(last.payload)
+    at = time.time() if last is None else last.appended_at
+    return replace(record, status=status or RunStatus.LOST, ended_at=at)
