@@ -29,6 +29,7 @@ __all__ = [
     "engine_of",
     "kill",
     "kinds",
+    "log_of",
     "open_door",
     "opened",
     "run",
@@ -76,6 +77,11 @@ def engine_of(runs: Runs) -> Engine:
     engine = runs._hub._home.engine
     assert engine is not None
     return engine
+
+
+def log_of(runs: Runs) -> Any:
+    """Return the log of the hub of open runs."""
+    return engine_of(runs).log
 
 
 def kill(runs: Runs, *, producers: bool = True) -> None:

@@ -14,9 +14,9 @@ from tests.runs.support import (
     LEASE,
     LosingLog,
     counted,
-    engine_of,
     kill,
     kinds,
+    log_of,
     open_door,
     opened,
     run,
@@ -30,17 +30,12 @@ from unbroken.logs import Draft, Retention
 from unbroken.runs import Run, Runs, RunStatus
 from unbroken.runs.events import end_payload, start_payload
 from unbroken.runs.names import DATA, INDEX
-from unbroken.runs.origin import origin_of, start_key
+from unbroken.runs.origin import new_fence, origin_of, start_key
 
 
 async def stay(run: Run) -> None:
     """Produce nothing, for long."""
     await asyncio.sleep(10_000)
-
-
-def log_of(runs: Runs) -> Any:
-    """Return the log."""
-    return engine_of(runs).log
 
 
 def record_of(runs: Runs, name: str) -> Any:
@@ -57,7 +52,9 @@ def test_an_end_that_was_not_told_is_found() -> None:
             started = await one.start(stay)
             kill(one)
             payload = end_payload(RunStatus.DONE, 1, "all")
-            await log_of(one).append(DATA + started.id, [Draft(payload)], fence=1, close=True)
+            await log_of(one).append(
+                DATA + started.id, [Draft(payload)], fence=record_of(one, started.id).fence, close=True
+            )
             await asyncio.sleep(DEATH)
             found = await other.info(started.id)
             assert found.status is RunStatus.DONE
@@ -76,9 +73,10 @@ def test_a_takeover_that_was_not_told_is_found() -> None:
                 runs.producer("stay")(stay)
             started = await one.start("stay", on_orphan="restart", max_attempts=2)
             kill(one)
-            taken = replace(record_of(one, started.id), process="aa" * 8, attempt=2)
+            first = record_of(one, started.id)
+            taken = replace(first, process="aa" * 8, attempt=2, fence=new_fence(first.fence))
             drafts = [Draft(start_payload(started.id, 2, origin_of(taken)))]
-            await log_of(one).append(DATA + started.id, drafts, key=start_key(2), fence=2)
+            await log_of(one).append(DATA + started.id, drafts, key=start_key(2), fence=taken.fence)
             async with open_door(other, started) as stream, asyncio.timeout(2 * DEATH):
                 events = await stream.until_end()
             assert kinds(events) == ["run-start", "run-start", "run-end"]
@@ -96,10 +94,12 @@ def test_two_takeovers_that_were_not_told_are_found() -> None:
             one.producer("stay")(stay)
             started = await one.start("stay", **runs_on)  # type: ignore[arg-type]
             kill(one)
+            taken = record_of(one, started.id)
             for attempt in (2, 3):
-                taken = replace(record_of(one, started.id), process=f"{attempt}" * 16, attempt=attempt)
+                fence = new_fence(taken.fence)
+                taken = replace(taken, process=f"{attempt}" * 16, attempt=attempt, fence=fence)
                 drafts = [Draft(start_payload(started.id, attempt, origin_of(taken)))]
-                await log_of(one).append(DATA + started.id, drafts, key=f"of-another-{attempt}", fence=attempt)
+                await log_of(one).append(DATA + started.id, drafts, key=f"of-another-{attempt}", fence=taken.fence)
             await until(lambda: record_of(other, started.id).attempt == 3, 5 * DEATH)
             await until(lambda: record_of(other, started.id).status is RunStatus.LOST, 5 * DEATH)
             assert counted(await told(other, started)) == {"status": "lost", "attempt": 3}

@@ -11,11 +11,10 @@ import pytest
 from tests.hub.support import OddLog
 from tests.runs.support import (
     DEATH,
-    LosingLog,
     counted,
-    engine_of,
     kill,
     kinds,
+    log_of,
     open_door,
     opened,
     run,
@@ -47,78 +46,6 @@ async def count(run: Run) -> None:
     for number in range(3):
         await run.send(f"{number} ")
         await asyncio.sleep(1)
-
-
-def log_of(runs: Runs) -> Any:
-    """Return the log."""
-    return engine_of(runs).log
-
-
-# Elections.
-
-
-def test_a_start_whose_acknowledgement_is_lost_is_still_ours() -> None:
-    """The second try finds its own first one, and not another process's."""
-
-    async def main() -> None:
-        log = LosingLog()
-        async with Runs(Hub(log)) as runs:
-            log.losing = 1
-            started = await runs.start(count)
-            assert (await started.wait()).status is RunStatus.DONE
-            assert texts(await told(runs, started)) == "0 1 2 "
-
-    run(main())
-
-
-def test_a_takeover_whose_acknowledgement_is_lost_is_still_ours() -> None:
-    """And does not use up an attempt."""
-
-    async def main() -> None:
-        log, begun = LosingLog(), list[tuple[str, int]]()
-        async with Hub(log) as hub, Runs(hub) as one, Runs(hub) as other:
-            for name, runs in (("one", one), ("other", other)):
-                registered(runs, begun, name)
-            started = await one.start("stay", on_orphan="restart", max_attempts=2)
-            kill(one)
-            log.losing = 1
-            await asyncio.sleep(2 * DEATH)
-            assert begun == [("one", 1), ("other", 2)]
-            assert (await other.info(started.id)).status is RunStatus.RUNNING
-
-    run(main())
-
-
-def test_a_process_that_stands_still_before_it_begins_leaves_the_run_to_who_has_it() -> None:
-    """It was elected, and others took it for dead: it must not begin their attempt, with their fence."""
-
-    async def main() -> None:
-        begun = list[tuple[str, int]]()
-        async with two_of() as (one, other):
-            for name, runs in (("one", one), ("other", other)):
-                registered(runs, begun, name)
-            inner, go_on = log_of(one).inner, asyncio.Event()
-            append = inner.append
-
-            async def late(topic: str, *args: Any, **more: Any) -> Any:
-                appended = await append(topic, *args, **more)
-                if topic == INDEX:
-                    inner.append = append
-                    await go_on.wait()
-                return appended
-
-            inner.append = late
-            starting = asyncio.create_task(one.start("stay", on_orphan="restart", id="x"))
-            await asyncio.sleep(1)
-            works: Any = one._works
-            works._lease._task.cancel()
-            await asyncio.sleep(DEATH)
-            go_on.set()
-            assert (await starting).info.attempt == 2
-            await asyncio.sleep(1)
-            assert begun == [("other", 2)]
-
-    run(main())
 
 
 # Cancelling.

@@ -21,6 +21,7 @@ class Desk:
 
     def __init__(self, engine: Engine, ttl: float = math.inf) -> None:
         self.engine = engine
+        self.ttl = ttl
         self._patience = min(PATIENCE, SAFE * ttl)  # a key is not kept for longer than what it is of
 
     @property

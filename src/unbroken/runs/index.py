@@ -132,6 +132,16 @@ class Index:
         if self._position.epoch != appended.epoch or self._position.seq < appended.position.seq:
             await self.refresh()
 
+    async def ensure(self, record: Record) -> Record:
+        """Tell all processes of a run that was found in its own topic, unless they know of it.
+
+        Raises:
+            LogUnavailable: it cannot be told now.
+        """
+        await self.refresh()
+        known = self._records.get(record.run)
+        return known if known is not None and known.is_as_far_as(record) else await self.write(record)
+
     def note(self, record: Record) -> None:
         """Take in what was found in a run's own topic, before the index says it."""
         self._fold_record(record)
@@ -240,7 +250,7 @@ class Index:
         old = self._records.get(new.run)
         if old is None or old.epoch != new.epoch:
             self._take(new)
-        elif old.is_running and (new.attempt >= old.attempt or not new.is_running):
+        elif old.is_running and (new.fence >= old.fence or not new.is_running):
             # Its place in the order is that of its first start.
             self._take(replace(new, seq=old.seq or new.seq, cancelled=old.cancelled))
 

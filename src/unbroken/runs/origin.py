@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import replace
 
-from unbroken.logs.position import new_token
 from unbroken.runs.desk import Desk
 from unbroken.runs.events import read_end, read_start, start_payload
 from unbroken.runs.names import DATA
 from unbroken.runs.record import Record, RunStatus
 
-__all__ = ["as_ended", "elect", "origin_of", "recover", "start_key"]
+__all__ = ["as_ended", "elect", "new_fence", "origin_of", "recover", "start_key"]
 
 PAGE_ENTRIES = 256
 
-_ORIGIN = ("process", "owner", "group", "on_orphan", "max_attempts", "watched", "producer", "started_at")
+RANDOM_BITS = 20
+
+_ORIGIN = (
+    *("process", "fence", "owner", "group", "on_orphan", "max_attempts", "watched", "producer", "plan"),
+    "started_at",
+)
+
+
+def new_fence(after: int = 0) -> int:
+    """Return a fence for an election, above that of the one before.
+
+    The attempt would not do: it begins at 1 again when an id is used again, and two may win the same one where the log
+    has forgotten the first one's key. So it is the time, in which lives of an id are far apart; no two are equal.
+    """
+    now = time.time_ns() // 1_000_000
+    return max(now << RANDOM_BITS, after + 1) + secrets.randbelow(1 << RANDOM_BITS)
 
 
 def start_key(attempt: int) -> str:
@@ -35,10 +50,9 @@ async def elect(desk: Desk, record: Record) -> Record | None:
         TopicClosed, Fenced: the run is further than that.
         LogUnavailable: it cannot be said who has it.
     """
-    # A token, since we may find our own start there: its acknowledgement was lost, and it was tried again.
-    payload = start_payload(record.run, record.attempt, {**origin_of(record), "token": new_token(8)})
-    key = start_key(record.attempt)
-    appended = await desk.append(DATA + record.run, [payload], key=key, fence=record.attempt)
+    payload = start_payload(record.run, record.attempt, origin_of(record))
+    appended = await desk.append(DATA + record.run, [payload], key=start_key(record.attempt), fence=record.fence)
+    # We may find our own start there, told by its fence: its acknowledgement was lost, and it was tried again.
     is_ours = not appended.duplicate or payload in [entry.payload for entry in appended.entries]
     return replace(record, epoch=appended.epoch) if is_ours else None
 

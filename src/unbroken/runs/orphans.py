@@ -14,7 +14,7 @@ from unbroken.runs.desk import Desk
 from unbroken.runs.events import end_payload
 from unbroken.runs.index import Index
 from unbroken.runs.names import DATA
-from unbroken.runs.origin import elect, recover, start_key
+from unbroken.runs.origin import elect, new_fence, recover, start_key
 from unbroken.runs.production import Plan
 from unbroken.runs.record import Record, RunStatus
 
@@ -56,7 +56,7 @@ class Orphans:
         if record.process != self._process:
             await asyncio.sleep(random.uniform(0, 0.2))  # noqa: S311 - so that not all processes try at once
         now = self._index.get(record.run)
-        if now is None or not now.is_running or (now.process, now.attempt) != (record.process, record.attempt):
+        if now is None or not now.is_running or now.fence != record.fence:
             return
         restarts = self._wants_restart(now)
         if restarts and not self._can_restart(now.producer) and patient:
@@ -75,8 +75,8 @@ class Orphans:
             await self._begin_anew(record, attempt, plan)
             return
         status = RunStatus.CANCELLED if record.cancelled else RunStatus.LOST
-        payload = end_payload(status, record.attempt)
-        appended = await self._desk.append(topic, [payload], key=start_key(attempt), fence=attempt, close=True)
+        payload, fence = end_payload(status, record.attempt), new_fence(record.fence)
+        appended = await self._desk.append(topic, [payload], key=start_key(attempt), fence=fence, close=True)
         if appended.duplicate or appended.epoch != record.epoch:
             await self._learn(record)
             return
@@ -84,7 +84,8 @@ class Orphans:
         await self._index.write(replace(record, status=status, ended_at=time.time()))
 
     async def _begin_anew(self, record: Record, attempt: int, plan: Plan) -> None:
-        taken = await elect(self._desk, replace(record, attempt=attempt, process=self._process))
+        fence = new_fence(record.fence)
+        taken = await elect(self._desk, replace(record, attempt=attempt, process=self._process, fence=fence))
         if taken is None or taken.epoch != record.epoch:
             await self._learn(record)
             return
@@ -97,5 +98,5 @@ class Orphans:
         found = await recover(self._desk, record.run)
         if found is None:  # all of it is gone
             await self._index.write(replace(record, status=RunStatus.LOST, ended_at=time.time()))
-        elif found != replace(record, seq=0, cancelled=False):
-            await self._index.write(found)
+        else:
+            await self._index.ensure(found)

@@ -61,16 +61,18 @@ class Plan:
     """Seconds for which it goes on without readers; None for ever."""
 
 
-def plan_payload(plan: Plan) -> bytes:
+def plan_payload(plan: Plan, name: str) -> bytes:
     """Return what another process needs to know to begin a run anew, beside its producer."""
     said = {name: getattr(plan, name) for name in _SAID}
-    return to_json({"plan": {**said, "args": list(plan.args)}}).encode()
+    return to_json({"plan": name, **said, "args": list(plan.args)}).encode()
 
 
-def read_plan(payload: bytes, producer: Producer) -> Plan | None:
-    """Return what `plan_payload` said; None if this is something else."""
-    said = json.loads(payload).get("plan")
-    return None if said is None else Plan(producer=producer, **{name: said[name] for name in _SAID})
+def read_plan(payload: bytes, name: str, producer: Producer) -> Plan | None:
+    """Return what `plan_payload` said under this name; None if this is something else, or of a start that lost."""
+    said = json.loads(payload)
+    if said.get("plan") != name:
+        return None
+    return Plan(producer=producer, **{name: said[name] for name in _SAID})
 
 
 _SAID = ("args", "timeout", "coalesce", "patience")
@@ -84,7 +86,7 @@ class Production:
         self.record = record
         self._shop = workshop
         self._plan = plan
-        self._writer = Writer(workshop.desk, record.run, record.attempt, workshop.bounds, plan.coalesce)
+        self._writer = Writer(workshop.desk, record.run, record.fence, workshop.bounds, plan.coalesce)
         self._asked: asyncio.Future[RunStatus | None] = loop.create_future()
         self._snapshot_seq = 0
         self._written_at = self._told_at = loop.time()
@@ -147,15 +149,21 @@ class Production:
         now = asyncio.get_running_loop().time()
         if self._asked.done():
             return
-        with contextlib.suppress(LogError, RunEnded):
+        try:
             if now - self._told_at > silence:
                 await self._shop.index.write(self.record)
                 if self.record.on_orphan == "restart":
-                    await self._shop.desk.append(CONTROL + self.record.run, [plan_payload(self._plan)])
+                    await self._shop.desk.append(
+                        CONTROL + self.record.run, [plan_payload(self._plan, self.record.plan)]
+                    )
                 self._told_at = now
             if now - self._written_at > silence:
                 await self._writer.keep_alive(KEEP_ALIVE)
                 self._written_at = now
+        except RunEnded:
+            self.stop(None)
+        except LogError as exc:
+            logger.debug("run %r is kept alive later: %s", self.record.run, exc)
 
     async def compact(self) -> None:
         """Drop all before the newest snapshot, once those who read it to its end have done so.

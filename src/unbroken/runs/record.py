@@ -55,10 +55,12 @@ class Record:
         epoch: Of its topic: an id may be used again when all of its run is gone.
         attempt: Counts the processes that had it.
         process: The one that has it.
+        fence: Of the election that it won. Each has its own, above all before it in any life of the id.
         owner: A digest; empty for none.
         group: Empty for none.
         watched: Readers are counted, since it ends when nobody watches.
         producer: The name by which another process can start it again; empty if none can.
+        plan: Names what is to be done then; empty if nothing is.
         seq: Of the entry in the index that began it: who comes first in a group, or of an owner.
     """
 
@@ -66,12 +68,14 @@ class Record:
     epoch: str
     attempt: int
     process: str
+    fence: int
     owner: str
     group: str
     on_orphan: OnOrphan
     max_attempts: int
     watched: bool
     producer: str
+    plan: str
     started_at: float
     status: RunStatus = RunStatus.RUNNING
     ended_at: float | None = None
@@ -84,9 +88,12 @@ class Record:
         return self.status is RunStatus.RUNNING
 
     def is_attempt(self, other: Record) -> bool:
-        """Whether the run is where the other record has it: in the same process, and running there."""
-        mine, its = (self.epoch, self.process, self.attempt), (other.epoch, other.process, other.attempt)
-        return mine == its and self.is_running
+        """Whether the run is where the other record has it: nobody has taken it over, and it is running."""
+        return (self.epoch, self.fence) == (other.epoch, other.fence) and self.is_running
+
+    def is_as_far_as(self, other: Record) -> bool:
+        """Whether nothing is new in the other record of the run."""
+        return self.epoch == other.epoch and self.fence >= other.fence and (other.is_running or not self.is_running)
 
     @property
     def info(self) -> RunInfo:

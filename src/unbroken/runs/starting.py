@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from unbroken.errors import ConfigurationError, Fenced, LogError, RunConflict, RunsClosing, TooManyRuns, TopicClosed
+from unbroken.logs.position import new_token
 from unbroken.observe import logger
 from unbroken.runs.events import end_payload
 from unbroken.runs.names import DATA, Owner, System, check_group, check_id, digest_of, new_id
 from unbroken.runs.options import check_choice, check_count, check_seconds
-from unbroken.runs.origin import as_ended, elect, recover
+from unbroken.runs.origin import as_ended, elect, new_fence, recover
 from unbroken.runs.presence import OnDisconnect, patience_of
 from unbroken.runs.producing import Producer, check_producer
 from unbroken.runs.production import Plan
@@ -132,7 +133,7 @@ async def _there(works: Works, id: str) -> Record | None:  # noqa: A002 # the fi
     """Return the run of an id; if need be from its own topic: its process may have died before it told the index."""
     record = await works.index.find(id)
     if record is None and (record := await recover(works.desk, id)) is not None:
-        record = await works.index.write(record)
+        record = await works.index.ensure(record)
     return record
 
 
@@ -182,14 +183,19 @@ async def _elect(works: Works, order: Order) -> tuple[Record, bool]:
         epoch="",
         attempt=1,
         process=works.process,
+        fence=new_fence(),
         owner=digest_of(order.owner),
         group=order.group,
         on_orphan=order.on_orphan,
         max_attempts=order.max_attempts,
         watched=order.plan.patience is not None,
         producer=order.producer,
+        plan=new_token(8) if order.on_orphan == "restart" else "",
         started_at=round(time.time(), 3),
     )
+    if record.plan:
+        # Before the election: who takes it over may have to do so a moment after it.
+        await works.write_plan(record, order.plan)
     with contextlib.suppress(TopicClosed, Fenced):
         elected = await elect(works.desk, record)
         if elected is not None:
@@ -197,15 +203,13 @@ async def _elect(works: Works, order: Order) -> tuple[Record, bool]:
     other = await recover(works.desk, order.id)
     if other is None:
         raise RunConflict(f"id={order.id!r} is taken: give another, or None for a new one")
-    works.index.note(other)
-    return other, False
+    # Its winner may never come to tell, and who was answered with it may ask any process.
+    return await works.index.ensure(other), False
 
 
 async def _begin(runs: Runs, works: Works, order: Order, record: Record) -> Run:
     works.starting.add(record.run)
     try:
-        if order.on_orphan == "restart":
-            await works.write_plan(record, order.plan)
         written = await works.index.write(record)
         _check_owner(works, order, written)
         rivals = _rivals(works, order, written)
@@ -241,7 +245,7 @@ async def _withdraw(works: Works, record: Record) -> None:
     """End a run that has not begun."""
     try:
         payload = end_payload(RunStatus.CANCELLED, record.attempt)
-        await works.desk.append(DATA + record.run, [payload], fence=record.attempt, close=True)
+        await works.desk.append(DATA + record.run, [payload], fence=record.fence, close=True)
         await works.index.write(replace(record, status=RunStatus.CANCELLED, ended_at=time.time()))
     except LogError as exc:
         logger.debug("run %r, which was not begun, is ended later: %s", record.run, exc)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from unbroken.errors import LogUnavailable
+from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.hub.engine import Engine
 from unbroken.logs.position import new_token
 from unbroken.observe import logger
@@ -165,9 +165,16 @@ class Works:
         """Keep what another process needs to begin a run anew.
 
         Raises:
+            ConfigurationError: it is larger than an event may be.
             LogUnavailable: it cannot be kept now.
         """
-        await self.desk.append(CONTROL + record.run, [plan_payload(plan)])
+        payload, most = plan_payload(plan, record.plan), self._workshop.bounds.max_event_bytes
+        if len(payload) > most:
+            raise ConfigurationError(
+                f"on_orphan='restart' keeps the arguments as JSON: they have {len(payload)} bytes and may have {most}: "
+                "give an id, by which the producer finds them"
+            )
+        await self.desk.append(CONTROL + record.run, [payload])
 
     # How it goes.
 
@@ -176,7 +183,7 @@ class Works:
         production = self._productions.get(record.run)
         if production is None or production.has_ended or record.epoch != production.record.epoch:
             return
-        if not record.is_running or (record.process, record.attempt) != (self.process, production.record.attempt):
+        if not record.is_running or record.fence != production.record.fence:
             production.stop(None)
         elif record.cancelled:
             production.stop(RunStatus.CANCELLED)
@@ -223,7 +230,7 @@ class Works:
         after = head.first_seq - 1
         while after < head.seq:  # it is said again and again, lest it grow old: the first that is there will do
             page = await log.read(topic, after, PAGE_ENTRIES)
-            plans = (read_plan(entry.payload, producer) for entry in page.entries)
+            plans = (read_plan(entry.payload, record.plan, producer) for entry in page.entries)
             plan = next((plan for plan in plans if plan is not None), None)
             if plan is not None or not page.entries:
                 return plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
@@ -57,10 +58,11 @@ class _Piece:
 class Writer:
     """Appends one attempt's events in order, each batch once, and fenced. For the run's own tasks."""
 
-    def __init__(self, desk: Desk, run: str, attempt: int, bounds: Bounds, coalesce: float) -> None:
+    def __init__(self, desk: Desk, run: str, fence: int, bounds: Bounds, coalesce: float) -> None:
         self._desk = desk
         self._run = run
-        self._attempt = attempt
+        self._fence = fence
+        self._appended_at = time.time()
         self._bounds = bounds
         self._coalesce = coalesce
         self._lock = asyncio.Lock()
@@ -213,8 +215,16 @@ class Writer:
             self._flushing = None
 
     async def _put(self, payloads: Sequence[bytes], *, close: bool = False) -> int:
+        if time.time() - self._appended_at > self._desk.ttl:
+            # By the clock that ages go by, all of the run was forgotten, and its fence with it: this process was
+            # suspended, or its clock was set. What it appends now would begin another topic, or be in another's run.
+            self.is_taken = True
+            raise RunEnded(
+                f"run {self._run!r} was silent for longer than ttl={self._desk.ttl:g} s, and is gone: return"
+            )
         try:
-            appended = await self._desk.append(DATA + self._run, payloads, fence=self._attempt, close=close)
+            appended = await self._desk.append(DATA + self._run, payloads, fence=self._fence, close=close)
+            self._appended_at = time.time()
             return appended.position.seq
         except (Fenced, TopicClosed) as exc:
             self.is_taken = True
