@@ -24,13 +24,16 @@ _ORIGIN = (
 
 
 def new_fence(after: int = 0) -> int:
-    """Return a fence for an election, above that of the one before.
+    """Return a fence for the first election of a run, or for the next one after another.
 
-    The attempt would not do: it begins at 1 again when an id is used again, and two may win the same one where the log
-    has forgotten the first one's key. So it is the time, in which lives of an id are far apart; no two are equal.
+    The attempt would not do. It begins at 1 again when an id is used again: so the first is a time in milliseconds, in
+    which lives of an id are far apart, and each attempt is one more. And two may win one attempt, where the log has
+    forgotten the first one's key: so there is chance in the lower bits.
+
+    It is not the time in each of them: who knows an old attempt alone shall not be above the one that is running.
     """
-    now = time.time_ns() // 1_000_000
-    return max(now << RANDOM_BITS, after + 1) + secrets.randbelow(1 << RANDOM_BITS)
+    turn = (after >> RANDOM_BITS) + 1 if after else time.time_ns() // 1_000_000
+    return turn << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
 
 
 def start_key(attempt: int) -> str:
