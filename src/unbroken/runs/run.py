@@ -10,9 +10,9 @@ from unbroken.errors import ConfigurationError
 from unbroken.runs.record import RunInfo, RunStatus
 
 if TYPE_CHECKING:
+    from unbroken.runs.access import Access
     from unbroken.runs.production import Production
     from unbroken.runs.response import RunResponse
-    from unbroken.runs.runs import Runs
 
 __all__ = ["Run"]
 
@@ -25,16 +25,16 @@ class Run:
         owner: Whose it is, in what `Runs.start` returned; nobody's in its producer, which may be at another process.
     """
 
-    def __init__(self, runs: Runs, id: str, production: Production | None) -> None:  # noqa: A002 # the field's own name
+    def __init__(self, access: Access, id: str, production: Production | None) -> None:  # noqa: A002 # the field's own name
         self.id = id
         self.owner: str | int | None = None
-        self._runs = runs
+        self._access = access
         self._production = production
 
     @property
     def info(self) -> RunInfo:
         """How it stands, as far as this process knows."""
-        return self._runs.known(self.id).info
+        return self._access.known(self.id).info
 
     @property
     def status(self) -> RunStatus:
@@ -102,11 +102,11 @@ class Run:
 
     async def wait(self) -> RunInfo:
         """Wait until it has ended, wherever it runs, or until its `Runs` is closed; return how it stands."""
-        return await self._runs.wait(self.id)
+        return await self._access.wait(self.id)
 
     async def cancel(self) -> None:
         """Cancel it, wherever it runs. See `Runs.cancel`."""
-        await self._runs.cancel_record(self._runs.known(self.id))
+        await self._access.cancel(self._access.known(self.id))
 
     def response(self, request: Request, *, user: str | int | None = None, **options: Any) -> RunResponse:
         """Return a response that streams it, whoever asks: who has a `Run` was let have it.
@@ -117,7 +117,7 @@ class Run:
             **options: As in `Runs.response`.
         """
         reader = self.owner if user is None else user
-        return self._runs.stream(self._runs.known(self.id), request, user=reader, **options)
+        return self._access.stream(self._access.known(self.id), request, user=reader, **options)
 
     def _produced(self) -> Production:
         if self._production is None:

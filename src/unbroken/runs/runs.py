@@ -12,22 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from unbroken.errors import ConfigurationError, LogUnavailable, RunNotFound, RunsClosing
+from unbroken.errors import ConfigurationError, LogUnavailable, RunsClosing
 from unbroken.hub.hub import Hub
 from unbroken.observe import logger
+from unbroken.runs.access import not_open
 from unbroken.runs.keeping import reserve
-from unbroken.runs.names import (
-    Owner,
-    System,
-    check_group,
-    is_id,
-)
+from unbroken.runs.names import Owner, System, check_group
 from unbroken.runs.options import RunsOptions
 from unbroken.runs.presence import OnDisconnect
 from unbroken.runs.producing import Producer
-from unbroken.runs.record import OnOrphan, Record, RunInfo
+from unbroken.runs.record import OnOrphan, RunInfo
 from unbroken.runs.registry import Registry, check_name
-from unbroken.runs.response import Origin, RunResponse, not_found, unavailable
+from unbroken.runs.response import Origin, not_found, unavailable
 from unbroken.runs.run import Run
 from unbroken.runs.starting import OnConflict, order_of, start
 from unbroken.runs.works import Works
@@ -137,7 +133,7 @@ class Runs:
             raise ConfigurationError("these runs are open already: open them once, by their lifespan")
         home = self._hub._home
         self._opened_hub = home.engine is None or not home.engine.is_ours()
-        works = Works(self, await home.open(), self._options, self._registry, self._hub._max_event_bytes)
+        works = Works(home, await home.open(), self._options, self._registry, self._hub._max_event_bytes)
         try:
             await works.open()
         except BaseException:
@@ -249,7 +245,7 @@ class Runs:
             max_attempts=max_attempts,
         )
         # Whoever asked may be gone before the run has begun: it begins all the same, and has an end.
-        run = await asyncio.shield(works.spawn_start(start(self, works, order)))
+        run = await asyncio.shield(works.spawn_start(start(works, order)))
         run.owner = owner
         return run
 
@@ -281,13 +277,13 @@ class Runs:
             ConfigurationError: an argument is none of its values, or the runs are not open.
         """
         try:
-            record = await self._find(id, reader)
+            record = await self._here().access.find(id, reader)
         except LogUnavailable as exc:
             logger.error("a stream of a run was refused: %s", exc)
             return unavailable()
         if record is None:
             return not_found()
-        return self.stream(
+        return self._here().access.stream(
             record, request, user=None if isinstance(reader, System) else reader, origin=origin, **options
         )
 
@@ -330,7 +326,21 @@ class Runs:
             RunNotFound: there is none of that id, or it is another owner's.
             LogUnavailable: the log has to be asked for this id, and cannot be.
         """
-        return (await self._found(id, reader)).info
+        return (await self._here().access.found(id, reader)).info
+
+    async def wait(self, id: str, *, reader: Owner = None) -> RunInfo:  # noqa: A002 # the field's own name
+        """Wait until a run has ended, wherever it runs, or until these are closed; return how it stands.
+
+        Args:
+            id: The run's.
+            reader: Who asks, as in `response`.
+
+        Raises:
+            RunNotFound: there is none of that id, or it is another owner's; or the log has lost it meanwhile.
+            LogUnavailable: the log has to be asked for this id, and cannot be.
+        """
+        access = self._here().access
+        return await access.wait((await access.found(id, reader)).run)
 
     async def active(self, *, group: str | None = None, reader: Owner = None) -> list[RunInfo]:
         """Return the runs that are running and that are somebody's own, oldest first.
@@ -366,61 +376,14 @@ class Runs:
             RunNotFound: there is none of that id, or it is another owner's.
             LogUnavailable: its process cannot be told now.
         """
-        record = await self._found(id, by)
-        await self.cancel_record(record)
-        return self.known(id).info
-
-    # For `Run`.
-
-    def known(self, id: str) -> Record:  # noqa: A002 # the field's own name
-        """Return what this process knows of a run.
-
-        Raises:
-            RunNotFound: nothing.
-        """
-        record = self._here().index.get(id)
-        if record is None:
-            raise RunNotFound(f"there is no run {id!r}")
-        return record
-
-    async def wait(self, id: str) -> RunInfo:  # noqa: A002 # the field's own name
-        """Wait until a run has ended. See `Run.wait`."""
-        index = self._here().index
-        await index.ended(id)
-        return self._last_known(index.get(id), id)
-
-    async def cancel_record(self, record: Record) -> None:
-        """Cancel a run. See `cancel`."""
-        works = self._here()
-        if record.is_running and not record.cancelled:
-            await works.cancel(record)
-
-    def stream(
-        self, record: Record, request: Request, *, user: str | int | None, origin: Origin = "start", **options: Any
-    ) -> RunResponse:
-        """Return the response that streams a run, to whom it may."""
-        readers = self._here().readers if record.watched and record.is_running else None
-        return RunResponse(self._hub._home, request, record.run, origin=origin, readers=readers, user=user, **options)
-
-    def _last_known(self, record: Record | None, id: str) -> RunInfo:  # noqa: A002
-        if record is None:
-            raise RunNotFound(f"there is no run {id!r}")
-        return record.info
+        access = self._here().access
+        await access.cancel(await access.found(id, by))
+        return access.known(id).info
 
     def _here(self) -> Works:
         if self._works is None or not self._works.desk.engine.is_ours():
-            raise ConfigurationError("these runs are not open on this event loop: FastAPI(lifespan=runs.lifespan)")
+            raise not_open()
         return self._works
-
-    async def _find(self, id: str, reader: Owner) -> Record | None:  # noqa: A002
-        record = await self._here().index.find(id) if is_id(id) else None
-        return record if record is not None and record.is_open_to(reader) else None
-
-    async def _found(self, id: str, reader: Owner) -> Record:  # noqa: A002
-        record = await self._find(id, reader)
-        if record is None:
-            raise RunNotFound(f"there is no run {str(id)[:128]!r}")
-        return record
 
     async def _close_hub(self) -> None:
         if self._opened_hub:

@@ -24,7 +24,6 @@ from unbroken.runs.registry import Registry, check_restartable
 from unbroken.runs.run import Run
 
 if TYPE_CHECKING:
-    from unbroken.runs.runs import Runs
     from unbroken.runs.works import Works
 
 __all__ = ["OnConflict", "Order", "order_of", "start"]
@@ -96,7 +95,7 @@ def order_of(
     )
 
 
-async def start(runs: Runs, works: Works, order: Order) -> Run:
+async def start(works: Works, order: Order) -> Run:
     """Begin a run, or return the one that is there.
 
     Raises:
@@ -104,15 +103,15 @@ async def start(runs: Runs, works: Works, order: Order) -> Run:
     """
     there = None if order.is_new else await _there(works, order.id)
     if there is not None:
-        return _attach(runs, order, there)
+        return _attach(works, order, there)
     if _rivals(works, order, None) or _is_refused(works, order, None):
         await _look_again(works, order)
     rivals = _rivals(works, order, None)
     if rivals and order.on_conflict != "interrupt":
-        return _yield_to(runs, order, rivals[0])
+        return _yield_to(works, order, rivals[0])
     _check_owner(works, order, None)
     record, is_ours = await _elect(works, order)
-    return await _begin(runs, works, order, record) if is_ours else _attach(runs, order, record)
+    return await _begin(works, order, record) if is_ours else _attach(works, order, record)
 
 
 async def _look_again(works: Works, order: Order) -> None:
@@ -137,18 +136,18 @@ async def _there(works: Works, id: str) -> Record | None:  # noqa: A002 # the fi
     return record
 
 
-def _attach(runs: Runs, order: Order, record: Record) -> Run:
+def _attach(works: Works, order: Order, record: Record) -> Run:
     if not record.is_open_to(order.owner):
         raise RunConflict(f"id={order.id!r} is taken: give another, or None for a new one")
     if order.on_conflict == "reject":
         raise RunConflict(f"run {order.id!r} is there already: it is {record.status}", id=record.run)
-    return Run(runs, record.run, None)
+    return Run(works.access, record.run, None)
 
 
-def _yield_to(runs: Runs, order: Order, rival: Record) -> Run:
+def _yield_to(works: Works, order: Order, rival: Record) -> Run:
     if order.on_conflict == "reject":
         raise RunConflict(f"run {rival.run!r} is running in group {order.group!r}", id=rival.run)
-    return Run(runs, rival.run, None)
+    return Run(works.access, rival.run, None)
 
 
 def _rivals(works: Works, order: Order, before: Record | None) -> list[Record]:
@@ -207,7 +206,7 @@ async def _elect(works: Works, order: Order) -> tuple[Record, bool]:
     return await works.index.ensure(other), False
 
 
-async def _begin(runs: Runs, works: Works, order: Order, record: Record) -> Run:
+async def _begin(works: Works, order: Order, record: Record) -> Run:
     works.starting.add(record.run)
     try:
         written = await works.index.write(record)
@@ -215,13 +214,13 @@ async def _begin(runs: Runs, works: Works, order: Order, record: Record) -> Run:
         rivals = _rivals(works, order, written)
         if rivals and order.on_conflict != "interrupt":
             await _withdraw(works, record)
-            return _yield_to(runs, order, rivals[0])
+            return _yield_to(works, order, rivals[0])
         await _interrupt(works, rivals, works.options.cleanup_timeout)
         if works.is_over:
             raise RunsClosing("this process has shut down before the run could begin: ask another one, or ask again")
         now = works.index.get(record.run) or record
         if not now.is_attempt(record):
-            return _attach(runs, order, now)  # this process stood still, and another one has taken the run over
+            return _attach(works, order, now)  # this process stood still, and another one has taken the run over
         return works.launch(record, order.plan)
     except BaseException:
         await _withdraw(works, record)

@@ -6,12 +6,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.hub.engine import Engine
+from unbroken.hub.home import Home
 from unbroken.logs.position import new_token
 from unbroken.observe import logger
+from unbroken.runs.access import Access
 from unbroken.runs.desk import Desk
 from unbroken.runs.index import Index
 from unbroken.runs.lease import Lease, Leases
@@ -24,9 +26,6 @@ from unbroken.runs.record import Record, RunStatus
 from unbroken.runs.registry import Registry
 from unbroken.runs.run import Run
 from unbroken.runs.writer import Bounds
-
-if TYPE_CHECKING:
-    from unbroken.runs.runs import Runs
 
 __all__ = ["Works"]
 
@@ -45,7 +44,7 @@ class Works:
     """The productions of this process, the index, the leases and the sweep. On the hub's loop only."""
 
     def __init__(
-        self, runs: Runs, engine: Engine, options: RunsOptions, registry: Registry, max_event_bytes: int
+        self, home: Home, engine: Engine, options: RunsOptions, registry: Registry, max_event_bytes: int
     ) -> None:
         self.process = new_token(8)
         self.desk = Desk(engine, options.ttl)
@@ -55,7 +54,8 @@ class Works:
         """Nothing begins any more, whoever has been waiting to."""
         self.starting: set[str] = set()
         """Runs that are in the index already, and have no production yet."""
-        self._runs = runs
+        self.access = Access(home, self)
+        self.is_closed = False
         self.options = options
         self._registry = registry
         self._productions: dict[str, Production] = {}
@@ -120,6 +120,7 @@ class Works:
         await self.readers.close()
         await self.index.close()
         await self._lease.close()
+        self.is_closed = True
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Have a task do something, that ends at the latest when this is closed."""
@@ -139,7 +140,7 @@ class Works:
     def launch(self, record: Record, plan: Plan) -> Run:
         """Begin to produce a run that this process has."""
         production = Production(self._workshop, record, plan)
-        run = Run(self._runs, record.run, production)
+        run = Run(self.access, record.run, production)
         self._productions[record.run] = production
         self.starting.discard(record.run)
         if production.presence is not None and self.readers.has(record.run):
