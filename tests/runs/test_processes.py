@@ -409,3 +409,31 @@ def test_a_shutdown_is_not_held_up_by_a_log_that_is_away(over: int) -> None:
             assert await told_in_time(other, started.id, over * DEATH) == {"status": "lost", "attempt": 1}
 
     run(main())
+
+
+@pytest.mark.parametrize("bounds", [{"max_events": 7}, {"max_events": 100, "max_bytes": 7 * 17}], ids=list)
+def test_a_run_may_have_bounds_of_its_own(bounds: dict[str, int]) -> None:
+    """Beside others with those of all; and it has them at the next process, too."""
+
+    async def flood(run: Run) -> None:
+        for _ in range(10):
+            await run.send("x" * 10)
+        if run.attempt == 1:
+            await asyncio.sleep(10_000)
+
+    async def main() -> None:
+        async with two_of(max_events=5) as (one, other):
+            for runs in (one, other):
+                runs.producer("flood")(flood)
+            usual = await one.start("flood")
+            own = await one.start("flood", **bounds, on_orphan="restart")  # type: ignore[arg-type]
+            await asyncio.gather(usual.wait(), own.wait())
+            assert len(texts(await told(one, usual))) == 50
+            assert len(texts(await told(one, own))) == 70
+            more = await one.start("flood", max_events=10, max_bytes=1000, on_orphan="restart")
+            await asyncio.sleep(1)
+            kill(one)
+            await other.wait(more.id)
+            assert len(texts(await told(other, more))) == 200
+
+    run(main())

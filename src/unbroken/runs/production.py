@@ -59,6 +59,15 @@ class Plan:
     coalesce: float
     patience: float | None
     """Seconds for which it goes on without readers; None for ever."""
+    max_events: int | None
+    max_bytes: int | None
+    """None is what holds for all runs."""
+
+    def bounds(self, usual: Bounds) -> Bounds:
+        """Return how much it may send."""
+        return replace(
+            usual, max_events=self.max_events or usual.max_events, max_bytes=self.max_bytes or usual.max_bytes
+        )
 
 
 def plan_payload(plan: Plan, name: str) -> bytes:
@@ -75,7 +84,7 @@ def read_plan(payload: bytes, name: str, producer: Producer) -> Plan | None:
     return Plan(producer=producer, **{name: said[name] for name in _SAID})
 
 
-_SAID = ("args", "timeout", "coalesce", "patience")
+_SAID = ("args", "timeout", "coalesce", "patience", "max_events", "max_bytes")
 
 
 class Production:
@@ -86,7 +95,7 @@ class Production:
         self.record = record
         self._shop = workshop
         self._plan = plan
-        self._writer = Writer(workshop.desk, record.run, record.fence, workshop.bounds, plan.coalesce)
+        self._writer = Writer(workshop.desk, record.run, record.fence, plan.bounds(workshop.bounds), plan.coalesce)
         self._asked: asyncio.Future[RunStatus | None] = loop.create_future()
         self._snapshot_seq = 0
         self._written_at = self._told_at = loop.time()

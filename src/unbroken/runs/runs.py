@@ -191,6 +191,8 @@ class Runs:
         timeout: float | None = None,
         coalesce: float = 0.0,
         max_attempts: int = 3,
+        max_events: int | None = None,
+        max_bytes: int | None = None,
     ) -> Run:
         """Start a run, or return the one that is there; whoever asked may leave.
 
@@ -219,6 +221,8 @@ class Runs:
             coalesce: Seconds for which what is sent may wait for more, to be appended together. Text of one type
                 becomes one event.
             max_attempts: How often a run that is restarted may begin; then it is `lost`.
+            max_events: The most events of this run, in each attempt; None is that of all.
+            max_bytes: The most bytes, the same.
 
         Raises:
             RunConflict: a run is there, and `on_conflict` says so, or it is another owner's.
@@ -243,6 +247,8 @@ class Runs:
             timeout=timeout,
             coalesce=coalesce,
             max_attempts=max_attempts,
+            max_events=max_events,
+            max_bytes=max_bytes,
         )
         # Whoever asked may be gone before the run has begun: it begins all the same, and has an end.
         run = await asyncio.shield(works.spawn_start(start(works, order)))

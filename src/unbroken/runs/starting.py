@@ -61,6 +61,8 @@ def order_of(
     timeout: float | None,
     coalesce: float,
     max_attempts: int,
+    max_events: int | None,
+    max_bytes: int | None,
 ) -> Order:
     """Return what was asked for, checked.
 
@@ -72,6 +74,9 @@ def order_of(
     check_choice("on_conflict", on_conflict, get_args(OnConflict))
     check_choice("on_orphan", on_orphan, get_args(OnOrphan))
     check_count("max_attempts", max_attempts)
+    for bound, most in (("max_events", max_events), ("max_bytes", max_bytes)):
+        if most is not None:
+            check_count(bound, most)
     if timeout is not None:
         check_seconds("timeout", timeout)
     if coalesce != 0:
@@ -87,7 +92,15 @@ def order_of(
         is_new=id is None,
         owner=owner,
         group=check_group(group),
-        plan=Plan(producer=found, args=args, timeout=timeout, coalesce=coalesce, patience=patience),
+        plan=Plan(
+            producer=found,
+            args=args,
+            timeout=timeout,
+            coalesce=coalesce,
+            patience=patience,
+            max_events=max_events,
+            max_bytes=max_bytes,
+        ),
         producer=name,
         on_conflict=on_conflict,
         on_orphan=on_orphan,
