@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -142,12 +142,26 @@ def test_a_producer_runs_in_a_context_of_its_own() -> None:
     run(main())
 
 
+def not_async(run: Run) -> Iterator[str]:
+    """Yield as a generator does that blocks."""
+    yield "a"
+
+
+async def with_run(run: Run) -> AsyncIterator[str]:
+    """Yield, and want to be given the run, which a generator has no use for."""
+    yield "a"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"producer": 5}, "the producer is a int"),
         ({"producer": "nobody"}, "no producer 'nobody'"),
         ({"args": (1,), "producer": Endless()}, "takes no arguments"),
+        ({"producer": not_async}, "give from_iterable"),
+        ({"args": ()}, "missing a required argument: 'most'. It is given the run and its arguments, here 0"),
+        ({"args": (), "producer": with_run}, "its arguments alone"),
+        ({"args": (), "producer": lambda: count}, "too many positional arguments"),
         ({"id": ""}, "id='' is none"),
         ({"id": "a\nb"}, "is none"),
         ({"id": "x" * 129}, "1 to 128"),
@@ -168,12 +182,53 @@ def test_what_cannot_work_is_refused_where_it_is_started(arguments: dict[str, An
 
     async def main() -> None:
         async with opened() as runs:
-            given = {"producer": count, "args": (), **arguments}
+            given = {"producer": count, "args": (1,), **arguments}
             with pytest.raises(ConfigurationError, match=words):
                 await runs.start(given.pop("producer"), *given.pop("args"), **given)
             assert await runs.active() == []
 
     run(main())
+
+
+def test_what_a_producer_returns_is_the_result() -> None:
+    """As if it had finished with it; unless it has done so. What has no form in JSON is an error, and not dropped."""
+
+    async def text(run: Run) -> str:
+        await run.send("a")
+        return "all"
+
+    async def both(run: Run) -> str:
+        await run.finish("first")
+        return "second"
+
+    async def formless(run: Run) -> object:
+        return object()
+
+    async def main() -> list[dict[str, Any]]:
+        async with opened() as runs:
+            return [counted(await told(runs, await _ended(runs, made))) for made in (text, both, formless)]
+
+    assert run(main()) == [
+        {"status": "done", "attempt": 1, "result": "all"},
+        {"status": "done", "attempt": 1, "result": "first"},
+        {"status": "error", "attempt": 1},
+    ]
+
+
+def test_a_cancellation_that_nobody_asked_for_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """What the producer waited for was cancelled: that is no `cancelled` run, and the log says where."""
+
+    async def waiting(run: Run) -> None:
+        other = asyncio.create_task(asyncio.sleep(1))
+        other.cancel()
+        await other
+
+    async def main() -> dict[str, Any]:
+        async with opened() as runs:
+            return counted(await told(runs, await _ended(runs, waiting)))
+
+    assert run(main()) == {"status": "error", "attempt": 1}
+    assert "the producer of run" in caplog.text
 
 
 def test_a_coroutine_is_told_from_its_function() -> None:

@@ -12,7 +12,7 @@ from unbroken.errors import ConfigurationError
 if TYPE_CHECKING:
     from unbroken.runs.run import Run
 
-__all__ = ["Producer", "check_producer", "produce"]
+__all__ = ["Producer", "check_call", "check_producer", "produce"]
 
 Producer = Callable[..., Any] | AsyncIterable[Any]
 
@@ -28,6 +28,11 @@ def check_producer(producer: object, args: Sequence[object]) -> None:
         raise ConfigurationError(
             f"the producer is the coroutine {producer.__qualname__}(): give the function, and its arguments behind it"
         )
+    if inspect.isgeneratorfunction(producer):
+        raise ConfigurationError(
+            f"the producer {_name(producer)} is a generator function without async: give from_iterable, of "
+            "unbroken.runs.adapters, which reads it in a thread, and a function that calls it"
+        )
     if isinstance(producer, AsyncIterable):
         if args:
             raise ConfigurationError("an asynchronous iterable takes no arguments: give the function in its place")
@@ -38,13 +43,41 @@ def check_producer(producer: object, args: Sequence[object]) -> None:
         )
 
 
-async def produce(run: Run, producer: Producer, args: Sequence[object]) -> None:
-    """Run a producer to its end, and send what it yields."""
+def check_call(producer: Producer, args: Sequence[object]) -> None:
+    """Refuse arguments with which a producer cannot be called: in the run, only the log would be told.
+
+    Raises:
+        ConfigurationError: they are too few, or too many.
+    """
+    if isinstance(producer, AsyncIterable):
+        return
+    takes_run = not inspect.isasyncgenfunction(producer)
+    try:
+        signature = inspect.signature(producer)
+    except (TypeError, ValueError):  # it does not tell
+        return
+    try:
+        signature.bind(*((None, *args) if takes_run else args))
+    except TypeError as exc:
+        how = "the run and its arguments" if takes_run else "its arguments alone, being an async generator function"
+        raise ConfigurationError(
+            f"the producer {_name(producer)} cannot be called: {exc}. It is given {how}, here {len(args)}"
+        ) from None
+
+
+def _name(producer: object) -> str:
+    return getattr(producer, "__qualname__", None) or repr(producer)
+
+
+async def produce(run: Run, producer: Producer, args: Sequence[object]) -> object:
+    """Run a producer to its end, send what it yields, and return what it returns."""
     made = producer if isinstance(producer, AsyncIterable) else _call(producer, run, args)
     if inspect.isawaitable(made):
         made = await made
-    if isinstance(made, AsyncIterable):
-        await _send_all(run, made)
+    if not isinstance(made, AsyncIterable):
+        return made
+    await _send_all(run, made)
+    return None
 
 
 def _call(producer: Callable[..., Any], run: Run, args: Sequence[object]) -> Any:

@@ -191,7 +191,7 @@ class Production:
     async def _live(self, run: Run) -> None:
         loop = asyncio.get_running_loop()
         following = loop.create_task(self._follow(), name="unbroken run") if self.presence is not None else None
-        work = loop.create_task(produce(run, self._plan.producer, self._plan.args), name=f"run {run.id}")
+        work = loop.create_task(self._produce(run), name=f"run {run.id}")
         try:
             await self._end(*await self._outcome(work))
         finally:
@@ -204,6 +204,11 @@ class Production:
                 self.presence.close()
             self._shop.on_end(self)
 
+    async def _produce(self, run: Run) -> None:
+        result = await produce(run, self._plan.producer, self._plan.args)
+        if result is not None and not self._finished:
+            await self.finish(result)
+
     async def _outcome(self, work: asyncio.Task[None]) -> tuple[RunStatus | None, str]:
         """Return how the run is to end, once its producer has ended or had its time for that; None: not by us."""
         await asyncio.wait((work, self._asked), timeout=self._plan.timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -212,9 +217,8 @@ class Production:
             await self._cancel(work)
             return self._asked.result(), ""
         self.stop(None)  # too late for anybody else
-        if work.cancelled():
-            return RunStatus.CANCELLED, ""
-        return self._judge(work.exception())
+        # Nobody cancelled the run: something that the producer waited for was cancelled.
+        return self._judge(asyncio.CancelledError() if work.cancelled() else work.exception())
 
     async def _cancel(self, work: asyncio.Task[None]) -> None:
         """Cancel the producer, once, and let it clean up."""

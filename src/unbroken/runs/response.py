@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from unbroken.errors import LogUnavailable
+from unbroken.errors import LogUnavailable, RunConflict, RunNotFound, RunsClosing, TooManyRuns
 from unbroken.hub.beginning import Beginning
 from unbroken.hub.gap import before
 from unbroken.hub.numbering import Numbering
@@ -29,7 +29,7 @@ from unbroken.stream.registration import OnClose
 if TYPE_CHECKING:
     from unbroken.runs.presence import Readers
 
-__all__ = ["Origin", "RunResponse", "not_found", "unavailable"]
+__all__ = ["Origin", "RunResponse", "not_found", "run_error_response", "unavailable"]
 
 Origin = Literal["start", "snapshot", "now"]
 
@@ -110,6 +110,27 @@ def unavailable() -> Response:
     """Return the answer while the log is out of reach."""
     headers = {"cache-control": "no-store", "retry-after": "5"}
     return PlainTextResponse("The log of the runs is out of reach.\n", 503, headers)
+
+
+def run_error_response(request: Request, error: Exception) -> Response:
+    """Answer a request that raised: `app.add_exception_handler(RunError, run_error_response)`.
+
+    404 for `RunNotFound`, 409 for `RunConflict`, 429 for `TooManyRuns`, 503 for `RunsClosing`, and for `LogUnavailable`
+    if it is registered for that, too. The text is the error's; no other owner's run is named in it.
+
+    Raises:
+        Exception: the error, if it is another one: a fault of the application.
+    """
+    if isinstance(error, LogUnavailable):
+        return unavailable()
+    status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
+    if status is None:
+        raise error
+    headers = {"cache-control": "no-store", **({"retry-after": "1"} if status == 503 else {})}
+    return PlainTextResponse(f"{error}\n", status, headers)
+
+
+_STATUSES: dict[type[Exception], int] = {RunNotFound: 404, RunConflict: 409, TooManyRuns: 429, RunsClosing: 503}
 
 
 def _brings_cursor(request: Request) -> bool:

@@ -17,7 +17,7 @@ from unbroken.runs.names import DATA, Owner, System, check_group, check_id, dige
 from unbroken.runs.options import check_choice, check_count, check_seconds
 from unbroken.runs.origin import as_ended, elect, new_fence, recover
 from unbroken.runs.presence import OnDisconnect, patience_of
-from unbroken.runs.producing import Producer, check_producer
+from unbroken.runs.producing import Producer, check_call, check_producer
 from unbroken.runs.production import Plan
 from unbroken.runs.record import OnOrphan, Record, RunStatus
 from unbroken.runs.registry import Registry, check_restartable
@@ -83,6 +83,7 @@ def order_of(
         check_seconds("coalesce", coalesce)
     if on_orphan == "restart":
         check_restartable(name, args)
+    check_call(found, args)
     if isinstance(owner, System):
         raise ConfigurationError("owner=SYSTEM is nobody: leave it out for a run that anybody may read who has its id")
     digest_of(owner)

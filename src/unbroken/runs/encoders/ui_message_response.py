@@ -27,7 +27,7 @@ def ui_message_response(response: R) -> R:
     The run's own events (`run-start`, `run-end`, …) are held back. In place of the last one comes what it means:
     nothing for a run that is `done`, `abort` for one that was `cancelled`, or an `error` whose text is the status:
     `error`, `timeout`, `interrupted` or `lost`. Then `[DONE]`. Of a stream that the server ends before its run has
-    ended, an `error` has the reason, and there is no `[DONE]`.
+    ended, an `error` has the reason, and there is no `[DONE]`. For `ai` 5.0.92 and newer.
 
     Anything but the response of a run is returned as it is: a 404, for one.
     """
@@ -58,7 +58,7 @@ class _Ending:
             case None | "done":
                 return None
             case "cancelled":
-                return {"type": "abort", "reason": "cancelled"}
+                return {"type": "abort"}
         return {"type": "error", "errorText": self.status}
 
 
@@ -68,7 +68,8 @@ class _UIMessageOptions(StreamOptions):
 
     def last_words(self, reason: CloseReason) -> bytes:
         if reason is not CloseReason.COMPLETED:
-            return encode_control("stream-end", {"reason": reason, "type": "error", "errorText": reason})
+            # Nothing beside it: the SDK refuses a chunk with a key that it does not know.
+            return encode_control("stream-end", {"type": "error", "errorText": reason})
         chunk = self.ending.chunk()
         return (encode(ServerSentEvent(chunk)) if chunk else b"") + encode(ServerSentEvent("[DONE]"))
 
