@@ -274,7 +274,9 @@ def test_a_rollback_and_a_fork_are_gaps_of_unknown_size() -> None:
     run(main())
 
 
-@pytest.mark.parametrize(("on_gap", "rest"), [("continue", texts(6, 9)), ("close", texts(6, 9)), ("latest", [])])
+@pytest.mark.parametrize(
+    ("on_gap", "rest"), [("continue", texts(6, 9)), ("earliest", texts(6, 9)), ("close", texts(6, 9)), ("latest", [])]
+)
 def test_the_policy_says_what_is_read_behind_a_gap(on_gap: OnGap, rest: list[str]) -> None:
     """What there is; or only what comes from now on, and then the gap counts all that is passed over."""
 
@@ -291,6 +293,31 @@ def test_the_policy_says_what_is_read_behind_a_gap(on_gap: OnGap, rest: list[str
         assert data(items) == rest
         await stand.log.add("t", "next")
         assert data(await all_of(reader)) == ["next"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("more", [[], ["0b", "1b"]], ids=["rollback", "fork"])
+def test_behind_a_loss_all_can_be_told_again(more: list[str]) -> None:
+    """What the reader saw last is not there any more: with `"earliest"` it is given all there is."""
+
+    async def main() -> None:
+        stand = Stand()
+        reader = await stand.reader("t", on_gap="earliest")
+        await stand.log.add("t", "0", "1")
+        backup = stand.log.kept()
+        await stand.log.add("t", "2", "3")
+        await all_of(reader)
+        stand.log.restore(backup)
+        if more:
+            await stand.log.add("t", *more)
+        await reader.topics[0].refresh()
+        gap, *items = await all_of(reader)
+        assert isinstance(gap, Gap)
+        assert gap.missed is None
+        assert data(items) == ["0", "1", *more]
+        assert isinstance(items[0], Event)
+        assert gap.next == items[0].position
 
     run(main())
 

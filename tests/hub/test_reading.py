@@ -16,7 +16,7 @@ from unbroken.hub.reading import Reading
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"on_gap": "raise"}, "on_gap='raise' is not known: give one of 'continue', 'latest', 'close'"),
+        ({"on_gap": "raise"}, "on_gap='raise' is not known: give one of 'continue', 'earliest', 'latest', 'close'"),
         (
             {"overflow": "drop"},
             "overflow='drop' is not known: give one of 'resume', 'drop_oldest', 'conflate', 'close'",

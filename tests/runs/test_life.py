@@ -166,7 +166,7 @@ async def with_run(run: Run) -> AsyncIterator[str]:
         ({"id": "a\nb"}, "is none"),
         ({"id": "x" * 129}, "1 to 128"),
         ({"group": 5}, "group=5"),
-        ({"owner": 1.5}, "an owner is a str or an int"),
+        ({"owner": 1.5}, "an owner is a str, an int or a UUID"),
         ({"on_conflict": "wait"}, "on_conflict='wait'"),
         ({"on_orphan": "ignore"}, "on_orphan='ignore'"),
         ({"on_orphan": "restart"}, "register it"),

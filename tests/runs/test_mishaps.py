@@ -398,6 +398,28 @@ def test_a_reader_whose_cursor_says_nothing_gets_all_of_the_run() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("ahead", [0, 2], ids=["fork", "rollback"])
+def test_a_reader_whose_last_events_the_log_lost_gets_the_run_anew(ahead: int) -> None:
+    """The run ended otherwise since: he gets all of it with its end, and comes back to a 204."""
+
+    async def main() -> None:
+        async with opened() as runs:
+            started = await runs.start(count)
+            await started.wait()
+            head = await log_of(runs).head(DATA + started.id)
+            cursor = f"{head.epoch}.{head.seq + ahead}.deadbeef"
+            async with open_door(runs, started, cursor) as stream:
+                events = await stream.until_end()
+            assert events[0].event == "stream-gap"
+            assert texts(events) == "0 1 2 "
+            last = next(event for event in events if event.event == "run-end")
+            async with open_door(runs, started, last.last_event_id) as stream:
+                await stream.until_end()
+                assert stream.status == 204
+
+    run(main())
+
+
 def test_a_run_is_gone_at_its_ttl_whether_swept_or_not() -> None:
     """Its topic may be gone then: a reader would get nothing, or wait for ever."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from starlette.requests import Request
@@ -76,6 +77,26 @@ def test_anothers_run_is_as_if_there_were_none() -> None:
             assert running.status is RunStatus.RUNNING
             assert (await other.cancel(running.id, by=SYSTEM)).id == running.id
             assert (await running.wait()).status is RunStatus.CANCELLED
+
+    run(main())
+
+
+def test_an_owner_may_be_a_uuid_and_what_is_none_is_refused_always() -> None:
+    """As `user.id` often is; it is not its text. `True` is a mistake, also while no run has an owner."""
+
+    async def main() -> None:
+        hub, jane = Hub("memory://"), UUID(int=7)
+        async with opened(hub) as runs:
+            free, ended = await _written(runs, 1), await _written(runs, 1, owner=jane)
+            started = await runs.start(stay, owner=jane)
+            assert [it.id for it in await runs.active(reader=jane)] == [started.id]
+            assert await status(runs, ended.id, jane) == 200
+            assert await status(runs, ended.id, str(jane)) == 404
+            async with open_door(runs, started, reader=jane) as stream:
+                await stream.events(1)
+                assert await hub.revoke(user=str(jane)) == 1
+            with pytest.raises(ConfigurationError, match="True is a bool"):
+                await runs.info(free.id, reader=True)
 
     run(main())
 

@@ -126,7 +126,9 @@ def client() -> Iterator[Any]:
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
     """Serve an application by uvicorn, in a thread, and give its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+    # Connections are kept for longer than the client keeps them: what closes one in the moment of its use is not ours.
+    options = {"timeout_keep_alive": 60, "timeout_graceful_shutdown": 1}
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", **options))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

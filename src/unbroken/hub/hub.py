@@ -167,7 +167,8 @@ class Hub(Publisher):
             after: Where a client begins that brings no cursor: `"latest"` (as None), `"earliest"`, or a position.
             backlog: For such a client, the newest so many events of each topic first.
             on_gap: After a gap, go on with what there is (`"continue"`), with what comes next (`"latest"`), or end
-                the stream (`"close"`). The gap is told in each case.
+                the stream (`"close"`); or, where the log has lost what the client saw last, tell all again that there
+                is (`"earliest"`). The gap is told in each case.
             overflow: What becomes of a client that is too slow: it gets everything, in its own time, from the log
                 (`"resume"`); the newest `max_lag` events, and is told of the others (`"drop_oldest"`); the last
                 event of each key (`"conflate"`); or its stream ends, with `limit` (`"close"`).

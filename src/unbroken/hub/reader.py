@@ -164,12 +164,13 @@ class Reader:
     async def _skip(self, at: int, gap: Gap, page: Page) -> Gap:
         """Move to the other side of a gap, and return it as it is then."""
         following, missed = gap.next, gap.missed
-        if self._on_gap == "latest" or not (page.entries or gap.reason is GapReason.EPOCH):
+        is_all_new = gap.reason is GapReason.EPOCH or (self._on_gap == "earliest" and gap.missed is None)
+        if self._on_gap == "latest" or not (page.entries or is_all_new):
             missed = page.head.seq - self.vector[at].seq if gap.reason is GapReason.TRIMMED else None
             self.move(at, page.head.position)
             following = None
-        elif gap.reason is GapReason.EPOCH:
-            # The page was read behind a number of another history; of this one all is new.
+        elif is_all_new:
+            # The page was read behind a number of another history; of this one all is new, or taken for that.
             following = await self.move_behind(at, 0)
         else:
             self.move(at, before(page.head.epoch, page.entries[0]))

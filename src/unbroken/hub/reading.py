@@ -12,7 +12,7 @@ from unbroken.hub.event import Event
 
 __all__ = ["OnGap", "Overflow", "Reading"]
 
-OnGap = Literal["continue", "latest", "close"]
+OnGap = Literal["continue", "earliest", "latest", "close"]
 Overflow = Literal["resume", "drop_oldest", "conflate", "close"]
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from unbroken.errors import ConfigurationError, RunNotFound
 from unbroken.hub.home import Home
-from unbroken.runs.names import Owner, is_id
+from unbroken.runs.names import Owner, System, digest_of, is_id, user_of
 from unbroken.runs.record import Record, RunInfo
 from unbroken.runs.response import Origin, RunResponse
 
@@ -34,8 +34,11 @@ class Access:
         """Return a run that somebody may read; None if there is none, or it is another owner's.
 
         Raises:
+            ConfigurationError: nobody can be an owner like this reader, whether the run has one or not.
             LogUnavailable: the log has to be asked for it, and cannot be.
         """
+        if not isinstance(reader, System):
+            digest_of(reader)
         record = await self._open.index.find(id) if is_id(id) else None
         return record if record is not None and record.is_open_to(reader) else None
 
@@ -78,11 +81,13 @@ class Access:
             await works.cancel(record)
 
     def stream(
-        self, record: Record, request: Request, *, user: str | int | None, origin: Origin = "start", **options: Any
+        self, record: Record, request: Request, *, user: Owner, origin: Origin = "start", **options: Any
     ) -> RunResponse:
         """Return the response that streams a run, to whom it may."""
         readers = self._open.readers if record.watched and record.is_running else None
-        return RunResponse(self._home, request, record.run, origin=origin, readers=readers, user=user, **options)
+        return RunResponse(
+            self._home, request, record.run, origin=origin, readers=readers, user=user_of(user), **options
+        )
 
     @property
     def _open(self) -> Works:

@@ -6,6 +6,7 @@ import secrets
 import unicodedata
 from hashlib import blake2s
 from typing import Final
+from uuid import UUID
 
 from unbroken.errors import ConfigurationError
 from unbroken.hub.names import INTERNAL
@@ -19,11 +20,13 @@ __all__ = [
     "SYSTEM",
     "Owner",
     "System",
+    "UserId",
     "check_group",
     "check_id",
     "digest_of",
     "is_id",
     "new_id",
+    "user_of",
 ]
 
 INDEX = f"{INTERNAL}runs"
@@ -52,7 +55,9 @@ class System:
 SYSTEM = System()
 """As `reader=` or `by=`: the application itself, whoever the run's owner is."""
 
-Owner = str | int | System | None
+UserId = str | int | UUID
+
+Owner = UserId | System | None
 """Who a run belongs to, or who asks for it; None is nobody in particular."""
 
 
@@ -97,10 +102,18 @@ def digest_of(owner: Owner) -> str:
     """Return what stands for an owner in a log: user ids are nobody's to read there. Empty for nobody.
 
     Raises:
-        ConfigurationError: it is neither a str nor an int.
+        ConfigurationError: it is neither a str nor an int nor a UUID.
     """
     if owner is None:
         return ""
-    if isinstance(owner, bool) or not isinstance(owner, str | int):
-        raise ConfigurationError(f"{owner!r} is a {type(owner).__name__}: an owner is a str or an int, such as user.id")
+    if isinstance(owner, bool) or not isinstance(owner, UserId):
+        shown = repr(owner)[:60]
+        raise ConfigurationError(f"{shown} is a {type(owner).__name__}: an owner is a str, an int or a UUID: user.id")
     return blake2s(f"{type(owner).__name__}:{owner}".encode(), digest_size=12).hexdigest()
+
+
+def user_of(owner: Owner) -> str | int | None:
+    """Return who reads, as the hub knows users for `Hub.revoke`."""
+    if isinstance(owner, UUID):
+        return str(owner)
+    return None if isinstance(owner, System) else owner

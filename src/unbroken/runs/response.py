@@ -35,7 +35,8 @@ Origin = Literal["start", "snapshot", "now"]
 
 RUN_HEADER = "stream-run"
 PAGE_ENTRIES = 256
-READING = Reading()
+READING = Reading(on_gap="earliest")
+"""An answer of which some is lost is begun anew: with its `run-start`, at which a page clears what it has."""
 
 
 class RunResponse(HubResponse):

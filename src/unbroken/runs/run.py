@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 from unbroken.errors import ConfigurationError
+from unbroken.runs.names import UserId
 from unbroken.runs.record import RunInfo, RunStatus
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Run:
 
     def __init__(self, access: Access, id: str, production: Production | None) -> None:  # noqa: A002 # the field's own name
         self.id = id
-        self.owner: str | int | None = None
+        self.owner: UserId | None = None
         self._access = access
         self._production = production
 
@@ -108,7 +109,7 @@ class Run:
         """Cancel it, wherever it runs. See `Runs.cancel`."""
         await self._access.cancel(self._access.known(self.id))
 
-    def response(self, request: Request, *, user: str | int | None = None, **options: Any) -> RunResponse:
+    def response(self, request: Request, *, user: UserId | None = None, **options: Any) -> RunResponse:
         """Return a response that streams it, whoever asks: who has a `Run` was let have it.
 
         Args:

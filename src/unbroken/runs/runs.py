@@ -17,7 +17,7 @@ from unbroken.hub.hub import Hub
 from unbroken.observe import logger
 from unbroken.runs.access import not_open
 from unbroken.runs.keeping import reserve
-from unbroken.runs.names import Owner, System, check_group
+from unbroken.runs.names import Owner, UserId, check_group
 from unbroken.runs.options import RunsOptions
 from unbroken.runs.presence import OnDisconnect
 from unbroken.runs.producing import Producer
@@ -183,7 +183,7 @@ class Runs:
         producer: Producer | str,
         *args: Any,
         id: str | None = None,  # noqa: A002 # the field's own name
-        owner: str | int | None = None,
+        owner: UserId | None = None,
         group: str | None = None,
         on_disconnect: OnDisconnect = "continue",
         on_conflict: OnConflict = "attach",
@@ -207,7 +207,7 @@ class Runs:
                 them.
             id: 1 to 128 characters; None makes one that cannot be guessed. As long as the log has a run of this id,
                 it is that one: a repeated request starts nothing twice.
-            owner: Who alone may read and cancel it: a str or an int. Without one, whoever knows the id.
+            owner: Who alone may read and cancel it: a str, an int or a UUID. Without one, whoever knows the id.
             group: What it belongs to, such as a conversation; of each owner by itself. For `active`, and for
                 `on_conflict`.
             on_disconnect: When its last reader leaves, go on (`"continue"`), or be cancelled: at once (`"cancel"`),
@@ -289,9 +289,7 @@ class Runs:
             return unavailable()
         if record is None:
             return not_found()
-        return self._here().access.stream(
-            record, request, user=None if isinstance(reader, System) else reader, origin=origin, **options
-        )
+        return self._here().access.stream(record, request, user=reader, origin=origin, **options)
 
     def router(
         self,
@@ -309,8 +307,8 @@ class Runs:
         Args:
             prefix: Of their paths.
             owner: Says who asks: a dependency of FastAPI, or a function of the request (one parameter, no type, no
-                default), `async` or else called in a thread. It returns a str, an int, `SYSTEM` for who may all, or
-                None; it may raise `HTTPException`. Without it, runs without an owner can be read.
+                default), `async` or else called in a thread. It returns a str, an int, a UUID, or `SYSTEM` for who may
+                all, or None; it may raise `HTTPException`. Without it, runs without an owner can be read.
             tags: Of their operations in OpenAPI.
             **options: Of the streams, as in `response`.
 
