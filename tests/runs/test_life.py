@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -229,6 +230,20 @@ def test_a_cancellation_that_nobody_asked_for_is_an_error(caplog: pytest.LogCapt
 
     assert run(main()) == {"status": "error", "attempt": 1}
     assert "the producer of run" in caplog.text
+
+
+def test_a_producer_does_not_end_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    """`sys.exit` in a library that it calls ends its own run, and the others go on."""
+
+    async def leaving(run: Run) -> None:
+        sys.exit("bad arguments")
+
+    async def main() -> dict[str, Any]:
+        async with opened() as runs:
+            return counted(await told(runs, await _ended(runs, leaving)))
+
+    assert run(main()) == {"status": "error", "attempt": 1}
+    assert "SystemExit('bad arguments')" in caplog.text
 
 
 def test_a_coroutine_is_told_from_its_function() -> None:

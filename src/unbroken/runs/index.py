@@ -34,6 +34,8 @@ class Index:
         self._desk = desk
         self._ttl = ttl
         self._records: dict[str, Record] = {}
+        self._running: dict[str, Record] = {}
+        """Of those, apart: a start asks for them, and there may be a day's ended ones."""
         self._position = NOWHERE
         self._topic: Topic | None = None
         self._lock = asyncio.Lock()
@@ -76,7 +78,7 @@ class Index:
     @property
     def running(self) -> list[Record]:
         """The runs that have not ended, oldest first."""
-        return sorted((record for record in self._records.values() if record.is_running), key=lambda it: it.seq)
+        return sorted(self._running.values(), key=lambda it: it.seq)
 
     def get(self, run: str) -> Record | None:
         """Return what was heard of a run, if it is not old."""
@@ -229,6 +231,7 @@ class Index:
         if is_lost:
             logger.warning("the log has lost which runs there were; those that are here are announced again")
             self._records.clear()
+            self._running.clear()
             self.on_loss()
 
     # How it adds up.
@@ -256,6 +259,10 @@ class Index:
 
     def _take(self, record: Record) -> None:
         self._records[record.run] = record
+        if record.is_running:
+            self._running[record.run] = record
+        else:
+            self._running.pop(record.run, None)
         self.on_change(record)
         if not record.is_running:
             self._wake(record.run)

@@ -205,7 +205,10 @@ class Production:
             self._shop.on_end(self)
 
     async def _produce(self, run: Run) -> None:
-        result = await produce(run, self._plan.producer, self._plan.args)
+        try:
+            result = await produce(run, self._plan.producer, self._plan.args)
+        except SystemExit as exc:  # a task that raises it ends the loop, and with it the runs of everybody else
+            raise RuntimeError(f"the producer would have ended the process: SystemExit({exc.code!r})") from exc
         if result is not None and not self._finished:
             await self.finish(result)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -108,6 +109,20 @@ def test_a_call_of_a_tool_comes_whole(shape: str, second: dict[str, Any], usage:
         ("tool-call", second),
         ("finish", {"reason": "tool-calls", "usage": tokens}),
     ]
+
+
+@pytest.mark.parametrize("index", [b'"index":0,', b""], ids=["zero", "none"])
+def test_calls_of_tools_that_have_no_numbers_are_told_by_their_ids(index: bytes) -> None:
+    """Of Gemini's compatible API, and of proxies; some say a name with each piece."""
+    body = recorded("openai-chat-tools").body
+    said = body
+    for number, name in ((b"0", b"get_weather"), (b"1", b"now")):
+        piece = b'{"index":' + number + b',"function":{'
+        said = said.replace(piece, piece + b'"name":"' + name + b'",')
+    assert said != body
+    said = re.sub(rb'("tool_calls":\[\{)"index":\d+,', rb"\1" + index, said)
+    expected = run(answered("openai-chat", RecordedStream(body)))
+    assert run(answered("openai-chat", RecordedStream(said))) == expected
 
 
 def test_of_several_choices_the_first_is_the_answer() -> None:

@@ -65,7 +65,8 @@ class _OpenAIAnswer:
 
 class _ChatAnswer:
     def __init__(self) -> None:
-        self._calls: dict[int, _Call] = {}
+        self._calls: list[_Call] = []
+        self._by_index: dict[int | None, _Call] = {}
         self._reason: str | None = None
         self._usage: Any = None
 
@@ -83,11 +84,18 @@ class _ChatAnswer:
             raise StreamFailed("the model's provider failed in mid-answer")
         self._reason = choice.finish_reason or self._reason
         for piece in getattr(choice.delta, "tool_calls", None) or ():
-            self._calls.setdefault(piece.index, _Call()).add(piece)
+            self._call_of(piece).add(piece)
         return _texts(choice.delta)
 
+    def _call_of(self, piece: Any) -> _Call:
+        call = self._by_index.get(piece.index)
+        if call is None or call.is_another(piece):
+            call = self._by_index[piece.index] = _Call()
+            self._calls.append(call)
+        return call
+
     def end(self) -> list[Part]:
-        calls = [tool_call(call.id, call.name, call.arguments) for _, call in sorted(self._calls.items())]
+        calls = [tool_call(call.id, call.name, call.arguments) for call in self._calls]
         assert self._reason is not None
         tokens = (self._usage.prompt_tokens, self._usage.completion_tokens) if self._usage else ()
         return [*calls, finish(self._reason, *tokens)]
@@ -101,10 +109,14 @@ class _Call:
         self.name = ""
         self.arguments = ""
 
+    def is_another(self, piece: Any) -> bool:
+        """Whether a piece of the same index begins another call: Gemini and some proxies number none of them."""
+        return bool(piece.id and self.id and piece.id != self.id and piece.function and piece.function.name)
+
     def add(self, piece: Any) -> None:
         self.id = piece.id or self.id
         if piece.function is not None:
-            self.name += piece.function.name or ""
+            self.name = piece.function.name or self.name  # some say it with each piece
             self.arguments += piece.function.arguments or ""
 
 
