@@ -365,6 +365,22 @@ def test_too_much_ends_it_with_what_it_has() -> None:
     assert run(main(max_bytes=100)) == 50  # 17 bytes each, as encoded
 
 
+def test_who_looks_away_from_a_bound_cannot_finish() -> None:
+    """What was cut off is not `done`."""
+
+    async def flood(run: Run) -> None:
+        with contextlib.suppress(RunLimitExceeded):
+            for _ in range(100):
+                await run.send("x" * 10)
+        await run.finish("all of it")
+
+    async def main() -> dict[str, Any]:
+        async with opened(max_events=7) as runs:
+            return counted(await told(runs, await _ended(runs, flood)))
+
+    assert run(main()) == {"status": "error", "attempt": 1, "reason": "limit"}
+
+
 def test_its_time_is_bounded() -> None:
     """After `timeout` it is cancelled, may clean up, and say a last word."""
 

@@ -200,3 +200,20 @@ def test_a_silent_run_is_not_an_old_one() -> None:
                 assert counted(await stream.until_end())["status"] == "done"
 
     run(main())
+
+
+def test_what_is_joined_counts_as_it_is_appended() -> None:
+    """Bytes of one event, and not of as many as there were pieces."""
+
+    async def pieces(run: Run) -> None:
+        for _ in range(4):
+            for _ in range(50):
+                await run.send("x", event="token")
+            await run.flush()
+
+    async def main(max_bytes: int) -> RunStatus:
+        async with opened(max_bytes=max_bytes) as runs:
+            return (await (await runs.start(pieces, coalesce=0.01)).wait()).status
+
+    assert run(main(50 * 21 + 3 * 70)) is RunStatus.DONE
+    assert run(main(4 * 70)) is RunStatus.ERROR

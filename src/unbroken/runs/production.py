@@ -144,6 +144,7 @@ class Production:
                 f"the result has {len(payload)} bytes as an event, and may have {self._shop.bounds.max_event_bytes}: "
                 "send it in parts, or say where it is"
             )
+        self._writer.check_limit()
         self._writer.raise_failure()
         try:
             await self._writer.close(payload)

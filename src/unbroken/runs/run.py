@@ -95,7 +95,7 @@ class Run:
             result: Whatever has a form in JSON.
 
         Raises:
-            EncodeError, RunEnded, LogUnavailable, ConfigurationError: as `send`.
+            EncodeError, RunLimitExceeded, RunEnded, LogUnavailable, ConfigurationError: as `send`.
         """
         await self._produced().finish(result)
 

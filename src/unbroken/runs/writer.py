@@ -142,6 +142,15 @@ class Writer:
         async with self._lock:
             await self._put([*self._taken(), payload], close=True)
 
+    def check_limit(self) -> None:
+        """Refuse what would pass for the whole, where something was too much already.
+
+        Raises:
+            RunLimitExceeded: it was.
+        """
+        if self.is_full:
+            raise RunLimitExceeded(f"run {self._run!r} has sent more than it may, and ends with `error`: return")
+
     def raise_failure(self) -> None:
         """Raise what went wrong with something that waited, once."""
         failure, self.failure = self.failure, None
@@ -185,7 +194,9 @@ class Writer:
 
     def _taken(self) -> list[bytes]:
         pieces, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        return [piece.encoded(self._bounds.max_event_bytes) for piece in pieces]
+        payloads = [piece.encoded(self._bounds.max_event_bytes) for piece in pieces]
+        self.bytes -= sum(piece.size - len(payload) for piece, payload in zip(pieces, payloads, strict=True))
+        return payloads
 
     def _count(self, events: int, size: int) -> None:
         bounds = self._bounds
