@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import sys
@@ -18,6 +19,7 @@ from tests.runs.support import LosingLog, counted, kinds, open_door, opened, run
 from unbroken import Hub, ServerSentEvent
 from unbroken.errors import ConfigurationError, EncodeError, RunEnded, RunLimitExceeded
 from unbroken.runs import Run, Runs, RunStatus
+from unbroken.wire import DecodedEvent
 
 
 async def count(run: Run, most: int, pause: float = 1.0) -> None:
@@ -191,29 +193,44 @@ def test_what_cannot_work_is_refused_where_it_is_started(arguments: dict[str, An
     run(main())
 
 
-def test_what_a_producer_returns_is_the_result() -> None:
-    """As if it had finished with it; unless it has done so. What has no form in JSON is an error, and not dropped."""
+def test_what_a_producer_returns_is_for_nobody_and_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Not dropped in silence; and not told to all readers, for it may be anything."""
 
-    async def text(run: Run) -> str:
+    async def returning(run: Run) -> str:
         await run.send("a")
-        return "all"
+        return "secret"
 
-    async def both(run: Run) -> str:
-        await run.finish("first")
-        return "second"
-
-    async def formless(run: Run) -> object:
-        return object()
-
-    async def main() -> list[dict[str, Any]]:
+    async def main() -> list[DecodedEvent]:
         async with opened() as runs:
-            return [counted(await told(runs, await _ended(runs, made))) for made in (text, both, formless)]
+            return await told(runs, await _ended(runs, returning))
 
-    assert run(main()) == [
-        {"status": "done", "attempt": 1, "result": "all"},
-        {"status": "done", "attempt": 1, "result": "first"},
-        {"status": "error", "attempt": 1},
-    ]
+    events = run(main())
+    assert counted(events) == {"status": "done", "attempt": 1}
+    assert "secret" not in str(events)
+    assert "returned a str, which is for nobody: send it, or run.finish(result)" in caplog.text
+
+
+def test_a_decorator_may_give_some_of_the_arguments() -> None:
+    """What can be called is called: the signature of what it wraps says nothing of that."""
+
+    def with_session(function: Any) -> Any:
+        @functools.wraps(function)
+        async def wrapper(run: Run, *args: object) -> None:
+            await function(run, "session", *args)
+
+        return wrapper
+
+    @with_session
+    async def answer(run: Run, session: str, question: str) -> None:
+        await run.send(f"{session} {question}")
+
+    async def main() -> str:
+        async with opened() as runs:
+            started = await runs.start(answer, "why")
+            await started.wait()
+            return texts(await told(runs, started))
+
+    assert run(main()) == "session why"
 
 
 def test_a_cancellation_that_nobody_asked_for_is_an_error(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -81,6 +82,18 @@ def test_anothers_run_is_as_if_there_were_none() -> None:
     run(main())
 
 
+class UserName(str):
+    """As some give the ids of their users a type."""
+
+    __slots__ = ()
+
+
+class Names(str, Enum):  # noqa: UP042 - the older form, whose text is another
+    """Or list them."""
+
+    JANE = "jane"
+
+
 def test_an_owner_may_be_a_uuid_and_what_is_none_is_refused_always() -> None:
     """As `user.id` often is; it is not its text. `True` is a mistake, also while no run has an owner."""
 
@@ -95,6 +108,8 @@ def test_an_owner_may_be_a_uuid_and_what_is_none_is_refused_always() -> None:
             async with open_door(runs, started, reader=jane) as stream:
                 await stream.events(1)
                 assert await hub.revoke(user=str(jane)) == 1
+            for same in (UserName("jane"), Names.JANE):
+                assert await status(runs, (await _written(runs, 1, owner=same)).id, "jane") == 200
             with pytest.raises(ConfigurationError, match="True is a bool"):
                 await runs.info(free.id, reader=True)
 

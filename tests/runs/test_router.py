@@ -189,6 +189,18 @@ def test_where_a_page_begins_is_its_choice(client: Any) -> None:
     assert client.get(f"/open/{name}?last_event_id=undefined").status_code == 400
 
 
+def test_the_stream_refuses_as_the_other_routes_do(client: Any) -> None:
+    """In JSON, as OpenAPI says; and who asks for the head alone is told what he would get."""
+    name = start(client, 1, JANE, stays=True)
+    for path in ("/runs/unknown", f"/runs/{name}/info", f"/runs/{name}"):
+        answer = client.get(path, headers=BOB)
+        assert (answer.status_code, answer.json()) == (404, {"detail": "There is no such run."})
+    head = client.head(f"/runs/{name}", headers=JANE)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["stream-run"] == name
+    assert client.head(f"/runs/{name}", headers=BOB).status_code == 404
+
+
 def test_stop_is_a_request_of_its_own(client: Any) -> None:
     """It ends the run for all who read it; what was sent can be read. To ask twice changes nothing."""
     name = start(client, 2, JANE, stays=True)

@@ -109,7 +109,17 @@ def digest_of(owner: Owner) -> str:
     if isinstance(owner, bool) or not isinstance(owner, UserId):
         shown = repr(owner)[:60]
         raise ConfigurationError(f"{shown} is a {type(owner).__name__}: an owner is a str, an int or a UUID: user.id")
-    return blake2s(f"{type(owner).__name__}:{owner}".encode(), digest_size=12).hexdigest()
+    return blake2s(_plain(owner).encode(), digest_size=12).hexdigest()
+
+
+def _plain(owner: UserId) -> str:
+    """Return the owner with his type: 7 is not "7"; what is derived from one of them is that one."""
+    match owner:
+        case str():
+            return f"str:{str.__str__(owner)}"
+        case int():
+            return f"int:{int(owner)}"
+    return f"UUID:{owner}"
 
 
 def user_of(owner: Owner) -> str | int | None:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from unbroken.errors import ConfigurationError
+from unbroken.observe import logger
 
 if TYPE_CHECKING:
     from unbroken.runs.run import Run
@@ -53,7 +54,7 @@ def check_call(producer: Producer, args: Sequence[object]) -> None:
         return
     takes_run = not inspect.isasyncgenfunction(producer)
     try:
-        signature = inspect.signature(producer)
+        signature = inspect.signature(producer, follow_wrapped=False)  # a decorator may give some of them
     except (TypeError, ValueError):  # it does not tell
         return
     try:
@@ -69,15 +70,20 @@ def _name(producer: object) -> str:
     return getattr(producer, "__qualname__", None) or repr(producer)
 
 
-async def produce(run: Run, producer: Producer, args: Sequence[object]) -> object:
-    """Run a producer to its end, send what it yields, and return what it returns."""
+async def produce(run: Run, producer: Producer, args: Sequence[object]) -> None:
+    """Run a producer to its end, and send what it yields."""
     made = producer if isinstance(producer, AsyncIterable) else _call(producer, run, args)
     if inspect.isawaitable(made):
         made = await made
-    if not isinstance(made, AsyncIterable):
-        return made
-    await _send_all(run, made)
-    return None
+    if isinstance(made, AsyncIterable):
+        await _send_all(run, made)
+    elif made is not None:
+        # Not taken for a result: that is told to all readers, and what is returned by the way may be a row of users.
+        logger.warning(
+            "the producer of run %r returned a %s, which is for nobody: send it, or run.finish(result)",
+            run.id,
+            type(made).__name__,
+        )
 
 
 def _call(producer: Callable[..., Any], run: Run, args: Sequence[object]) -> Any:

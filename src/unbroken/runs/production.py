@@ -207,11 +207,9 @@ class Production:
 
     async def _produce(self, run: Run) -> None:
         try:
-            result = await produce(run, self._plan.producer, self._plan.args)
+            await produce(run, self._plan.producer, self._plan.args)
         except SystemExit as exc:  # a task that raises it ends the loop, and with it the runs of everybody else
             raise RuntimeError(f"the producer would have ended the process: SystemExit({exc.code!r})") from exc
-        if result is not None and not self._finished:
-            await self.finish(result)
 
     async def _outcome(self, work: asyncio.Task[None]) -> tuple[RunStatus | None, str]:
         """Return how the run is to end, once its producer has ended or had its time for that; None: not by us."""

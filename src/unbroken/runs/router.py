@@ -27,12 +27,22 @@ __all__ = ["OwnerOf", "make_router"]
 
 OwnerOf = Callable[..., Any]
 
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such run, or it is another owner's."}}
-NO_GROUP: dict[int | str, dict[str, Any]] = {400: {"description": "Neither an owner nor a group."}}
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"description": "The log of the runs is out of reach."}}
-STREAM: dict[int | str, dict[str, Any]] = {
+Answers = dict[int | str, dict[str, Any]]
+
+_DETAIL = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
+
+
+def _refusal(status: int, description: str) -> Answers:
+    return {status: {"description": description, "content": {"application/json": {"schema": _DETAIL}}}}
+
+
+NOT_FOUND = _refusal(404, "There is no such run, or it is another owner's.")
+NO_GROUP = _refusal(400, "Neither an owner nor a group.")
+UNAVAILABLE = _refusal(503, "The log of the runs is out of reach.")
+STREAM: Answers = {
     200: {
-        "description": "The events: `run-start`, those of the producer, and last and once `run-end`.",
+        "description": "The events: `run-start`, those of the producer, and last and once `run-end`, whose data is "
+        '`{"status", "attempt"}`, with a `result` or a `reason` where there is one.',
         "headers": {"stream-run": {"description": "The run's id.", "schema": {"type": "string"}}},
     },
     204: {"description": "The client has seen the end: it shall not ask again."},
@@ -85,9 +95,18 @@ def make_router(
     ) -> Response:
         """The events of a run, running or ended, from where the client was, or where it asks to begin."""
         with answered():
-            return await runs.response(id, request, reader=reader, **options)
+            return _in_json(await runs.response(id, request, reader=reader, **options))
 
+    # For who asks for the head alone: no reader is counted, and nothing is read.
+    router.head("/{id:path}", include_in_schema=False)(stream_run)
     return router
+
+
+def _in_json(response: Response) -> Response:
+    """Refuse as the other routes do: one form for all clients that are generated."""
+    if response.status_code in (404, 503):
+        raise RunNotFound if response.status_code == 404 else LogUnavailable
+    return response
 
 
 async def _active(runs: "Runs", group: str | None, reader: Owner, all_are_nobody: bool) -> list[RunInfo]:

@@ -89,7 +89,7 @@ class Run:
         await self._produced().snapshot(state)
 
     async def finish(self, result: object = None) -> None:
-        """End the run with `done` and a result, in the last event. What a producer returns is one, too.
+        """End the run with `done` and a result, in the last event. A producer that returns does so without one.
 
         Args:
             result: Whatever has a form in JSON.

@@ -197,7 +197,7 @@ class Runs:
         """Start a run, or return the one that is there; whoever asked may leave.
 
         The producer runs in a task of its own, in an empty context: what it needs of the request is given to it. It is
-        an async function, called with the `Run` and `args`, whose result it may return; an async generator function,
+        an async function, called with the `Run` and `args`; an async generator function,
         called with `args` alone, or anything that can be iterated asynchronously: what it yields is sent, data,
         `(event, data)` or a `ServerSentEvent`.
 
