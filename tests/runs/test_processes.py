@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.hub.support import OddLog
 from tests.runs.support import (
     DEATH,
     LEASE,
@@ -26,7 +27,7 @@ from tests.runs.support import (
     until,
 )
 from unbroken import Hub
-from unbroken.errors import LogUnavailable, RunEnded
+from unbroken.errors import ConfigurationError, LogUnavailable, RunEnded
 from unbroken.runs import Run, Runs, RunStatus
 from unbroken.runs.names import DATA
 from unbroken.runs.names import LEASE as LEASE_TOPIC
@@ -437,3 +438,27 @@ def test_a_run_may_have_bounds_of_its_own(bounds: dict[str, int]) -> None:
             assert len(texts(await told(other, more))) == 200
 
     run(main())
+
+
+def test_a_process_is_judged_by_its_own_lease() -> None:
+    """In a deployment that shortens it, the older processes give their signs as seldom as before."""
+
+    async def main() -> None:
+        async with Hub(OddLog()) as hub, Runs(hub, lease=30.0) as older, Runs(hub, lease=1.0) as newer:
+            started = await older.start(count, 60)
+            assert (await newer.wait(started.id)).status is RunStatus.DONE
+            left = await older.start(count, 600)
+            kill(older)
+            async with asyncio.timeout(2 * 30.0):
+                assert (await newer.wait(left.id)).status is RunStatus.LOST
+
+    run(main())
+
+
+def test_the_runs_of_one_hub_are_kept_for_one_time() -> None:
+    """The shorter one would drop what the longer one has promised."""
+    hub = Hub("memory://")
+    Runs(hub, ttl=100.0)
+    Runs(hub, ttl=100.0)
+    with pytest.raises(ConfigurationError, match="ttl=200, and other Runs of this hub have ttl=100"):
+        Runs(hub, ttl=200.0)

@@ -86,8 +86,13 @@ questions.addEventListener("stream-gap", () => location.reload());
 
 // What the visitor does.
 
+// Not crypto.randomUUID: without TLS a browser has it on localhost alone, and not where a phone tries the page.
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 async function ask(text) {
-  if (asked?.text !== text) asked = { id: crypto.randomUUID(), text }; // asked again after a failure: the same
+  if (asked?.text !== text) asked = { id: newId(), text }; // asked again after a failure: the same
   page.send.disabled = true;
   try {
     const answer = await post("questions", asked);

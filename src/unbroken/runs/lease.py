@@ -31,6 +31,7 @@ class Lease:
     def __init__(self, desk: Desk, process: str, lease: float) -> None:
         self._desk = desk
         self._topic = LEASE + process
+        self._lease = lease
         self._interval = lease / 3
         self._task: asyncio.Task[None] | None = None
         self._given_at = NEVER
@@ -69,7 +70,7 @@ class Lease:
                 logger.debug("a sign of life could not be given: %s", exc)
 
     async def _beat(self, patience: float) -> None:
-        sign = json.dumps({"at": round(time.time(), 3)}).encode()
+        sign = json.dumps({"at": round(time.time(), 3), "lease": self._lease}).encode()
         await self._desk.append(self._topic, [sign], patience=patience)
         self._given_at = asyncio.get_running_loop().time()
 
@@ -77,6 +78,8 @@ class Lease:
 @dataclass(slots=True)
 class _Seen:
     head: Head
+    lease: float
+    """Its own, in seconds: that of who looks may be another, as in the midst of a deployment."""
     changed_at: float
     """When it was first seen, or seen to have changed; by this process's own clock."""
 
@@ -101,7 +104,7 @@ class Leases:
         self._give_time()
         try:
             for process in wanted:
-                self._note(process, await self._desk.log.head(LEASE + process))
+                await self._see(process)
         except LogUnavailable:
             self.look_away()
             raise
@@ -115,7 +118,7 @@ class Leases:
         seen = self._seen.get(process)
         if seen is None:
             return False
-        return seen.head.closed or self._looked_at - seen.changed_at >= self._lease
+        return seen.head.closed or self._looked_at - seen.changed_at >= seen.lease
 
     def dead_for(self, process: str) -> float:
         """Return for how many seconds a process has given no sign."""
@@ -130,9 +133,14 @@ class Leases:
                 seen.changed_at = now
         self._looked_at = now
 
-    def _note(self, process: str, head: Head) -> None:
-        seen = self._seen.get(process)
-        if seen is None or seen.head.position != head.position:
-            self._seen[process] = _Seen(head, asyncio.get_running_loop().time())
-        else:
-            seen.head = head
+    async def _see(self, process: str) -> None:
+        head, seen = await self._desk.log.head(LEASE + process), self._seen.get(process)
+        now = asyncio.get_running_loop().time()
+        if seen is None:
+            sign = await self._desk.last(LEASE + process)
+            lease = self._lease if sign is None else float(json.loads(sign.payload).get("lease", self._lease))
+            self._seen[process] = _Seen(head, lease, now)
+            return
+        if seen.head.position != head.position:
+            seen.changed_at = now
+        seen.head = head
