@@ -22,7 +22,7 @@ def reserve(hub: Hub, ttl: float) -> None:
     there = hub._home.retention_of(DATA).max_age
     if there not in (None, ttl):
         raise ConfigurationError(
-            f"ttl={ttl:g}, and other Runs of this hub have ttl={there:g}: make one for all, or give each a hub of its own"
+            f"ttl={ttl:g}, and other Runs of this hub have ttl={there:g}: make one for all, or a hub for each"
         )
     home, key_age, soon = hub._home, min(KEY_AGE, ttl), min(1.0, ttl)
     whole = Retention(max_events=None, max_bytes=None, max_age=ttl, key_age=key_age, forget_after=soon)
