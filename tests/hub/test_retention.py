@@ -204,6 +204,8 @@ def test_topics_of_ours_may_have_a_retention_that_was_given() -> None:
     retentions.reserve("$whole:", SOME, whole=True)
     assert retentions.of("$run:1") is MANY
     assert retentions.of("$runs") not in (FEW, MANY)
+    retentions.reserve("$each:", {"$each:1": FEW, "$each:2": MANY}.__getitem__)
+    assert [retentions.of(f"$each:{number}") for number in (1, 2, 1)] == [FEW, MANY, FEW]
     assert retentions.of("run:1") is FEW
     assert [retentions.goes_whole(topic) for topic in ("$whole:1", "$run:1", "whole:1")] == [True, False, False]
 

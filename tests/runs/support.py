@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "LEASE",
     "Door",
     "LosingLog",
+    "WallClock",
     "counted",
     "engine_of",
     "kill",
@@ -38,6 +40,7 @@ __all__ = [
     "told",
     "two_of",
     "until",
+    "until_gone",
 ]
 
 T = TypeVar("T")
@@ -162,3 +165,21 @@ class LosingLog(OddLog):
             finally:
                 self.away = False
         return appended
+
+
+class WallClock:
+    """The time of day, which goes as the loop's clock does, until it is set."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self._begun = time.time()
+
+    def __call__(self) -> float:
+        return self._begun + self.ahead + asyncio.get_running_loop().time()
+
+
+async def until_gone(runs: Runs, topic: str) -> None:
+    """Wait until the log has forgotten a topic."""
+    async with asyncio.timeout(10_000):
+        while topic in await log_of(runs).topics():
+            await asyncio.sleep(1)

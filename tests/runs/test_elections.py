@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from tests.hub.support import OddLog
 from tests.runs.support import (
     DEATH,
     LosingLog,
+    WallClock,
     counted,
     kill,
     log_of,
@@ -21,6 +21,7 @@ from tests.runs.support import (
     told,
     two_of,
     until,
+    until_gone,
 )
 from unbroken import Hub
 from unbroken.errors import ConfigurationError, LogUnavailable
@@ -38,32 +39,6 @@ def registered(runs: Runs, begun: list[tuple[str, int]], name: str) -> None:
     async def stay(run: Run, *args: object) -> None:
         begun.append((name, run.attempt))
         await asyncio.sleep(10_000)
-
-
-class WallClock:
-    """The time of day, which goes as the loop's clock does, until it is set."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-        self._begun = time.time()
-
-    def __call__(self) -> float:
-        return self._begun + self.ahead + asyncio.get_running_loop().time()
-
-
-@pytest.fixture
-def wall_clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
-    """Have ages go by a clock that a test can set."""
-    clock = WallClock()
-    monkeypatch.setattr(time, "time", clock)
-    return clock
-
-
-async def until_gone(runs: Runs, topic: str) -> None:
-    """Wait until the log has forgotten a topic."""
-    async with asyncio.timeout(10_000):
-        while topic in await log_of(runs).topics():
-            await asyncio.sleep(1)
 
 
 async def count(run: Run) -> None:

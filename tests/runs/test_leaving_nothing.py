@@ -8,10 +8,25 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from tests.runs.support import engine_of, open_door, opened, run, run_for_real, told, two_of
+import pytest
+
+from tests.runs.support import (
+    WallClock,
+    engine_of,
+    kill,
+    kinds,
+    open_door,
+    opened,
+    run,
+    run_for_real,
+    told,
+    two_of,
+    until_gone,
+)
 from unbroken import Hub
+from unbroken.errors import RunNotFound
 from unbroken.runs import CancelWhenUnwatched, Run, RunStatus
-from unbroken.runs.names import DATA
+from unbroken.runs.names import CONTROL, DATA
 
 
 async def write(run: Run, pause: float = 0.0) -> None:
@@ -54,6 +69,51 @@ def test_a_run_is_kept_whole_until_its_ttl_and_then_nothing_is(tmp_path: Path) -
                 assert stream.status == 404
 
     run_for_real(main, tmp_path)
+
+
+def test_a_run_may_go_before_the_others(wall_clock: WallClock) -> None:
+    """With a ttl of its own, in every process; also if another one began it anew."""
+
+    async def stay(run: Run) -> None:
+        if run.attempt == 1:
+            await asyncio.sleep(10_000)
+
+    async def main() -> None:
+        async with two_of(lease=10.0, ttl=10_000.0) as (one, other):
+            for runs in (one, other):
+                runs.producer("stay")(stay)
+            usual = await one.start(write, 0.1)
+            short = await one.start(write, 0.1, ttl=100.0)
+            again = await one.start("stay", on_orphan="restart", ttl=100.0)
+            await asyncio.gather(usual.wait(), short.wait())
+            await asyncio.sleep(90)
+            assert (await other.info(short.id)).status is RunStatus.DONE
+            kill(one)
+            assert (await other.wait(again.id)).attempt == 2
+            for gone in (short, again):
+                await until_gone(other, DATA + gone.id)
+                await until_gone(other, CONTROL + gone.id)
+                with pytest.raises(RunNotFound):
+                    await other.info(gone.id)
+            assert (await other.info(usual.id)).status is RunStatus.DONE
+            assert len(await told(other, usual)) == 5
+
+    run(main())
+
+
+def test_a_silent_run_is_kept_as_long_as_it_runs(wall_clock: WallClock) -> None:
+    """However short its time is behind the end."""
+
+    async def silent(run: Run) -> None:
+        await asyncio.sleep(1000)
+
+    async def main() -> None:
+        async with opened(lease=10.0, ttl=10_000.0) as runs:
+            started = await runs.start(silent, ttl=60.0)
+            assert (await started.wait()).status is RunStatus.DONE
+            assert kinds(await told(runs, started)) == ["run-start", "run-end"]
+
+    run(main())
 
 
 def test_keys_of_a_long_run_are_not_kept_as_long_as_it() -> None:

@@ -177,6 +177,9 @@ async def with_run(run: Run) -> AsyncIterator[str]:
         ({"timeout": 0}, "timeout=0"),
         ({"coalesce": -1}, "coalesce=-1"),
         ({"max_attempts": 0}, "max_attempts=0"),
+        ({"max_bytes": 0}, "max_bytes=0"),
+        ({"ttl": 29.0}, "ttl=29 for one run: give two leases, 30 s, to 3600 s"),
+        ({"ttl": 3601.0}, "to 3600 s"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -12,7 +12,7 @@ from unbroken.hub.counters import Counters
 from unbroken.hub.engine import Engine
 from unbroken.hub.outbox import Outbox
 from unbroken.hub.publishing import Background, is_on_loop
-from unbroken.hub.retention import Retentions
+from unbroken.hub.retention import RetentionOf, Retentions
 from unbroken.logs import Appended, Draft, Log, Position, Retention, TransactionalLog, open_log
 
 __all__ = ["Home"]
@@ -84,7 +84,7 @@ class Home:
         """Return the retention of a topic."""
         return self._retentions.of(topic)
 
-    def reserve(self, prefix: str, retention: Retention, *, whole: bool = False) -> None:
+    def reserve(self, prefix: str, retention: RetentionOf, *, whole: bool = False) -> None:
         """Give the internal topics whose names begin so a retention of their own. See `Retentions.reserve`."""
         self._retentions.reserve(prefix, retention, whole=whole)
 

@@ -19,7 +19,7 @@ from unbroken.hub.topics import Topics
 from unbroken.logs import Log, Retention
 from unbroken.observe import logger
 
-__all__ = ["Keeper", "Retentions"]
+__all__ = ["Keeper", "RetentionOf", "Retentions"]
 
 ROUND_INTERVAL = 30.0
 """Seconds between two rounds through all topics, give or take a fifth: age alone makes them shorter."""
@@ -28,6 +28,9 @@ ROUND_TOPICS = 1000
 
 SHARE = 8
 """A topic is trimmed when it has grown by one such part of what it may hold."""
+
+
+RetentionOf = Retention | Callable[[str], Retention]
 
 
 class Retentions:
@@ -46,25 +49,30 @@ class Retentions:
                     "topics ('chat:*') to such"
                 )
         self._patterns = tuple(patterns.items())
-        self._reserved: dict[str, tuple[Retention, bool]] = {}
-        self.of = lru_cache(maxsize=1024)(self._find)
+        self._reserved: dict[str, tuple[RetentionOf, bool]] = {}
+        self._find = lru_cache(maxsize=1024)(self._found)
 
-    def reserve(self, prefix: str, retention: Retention, *, whole: bool = False) -> None:
+    def of(self, topic: str) -> Retention:
+        """Return the retention of a topic."""
+        found = self._find(topic)
+        return found(topic) if callable(found) else found
+
+    def reserve(self, prefix: str, retention: RetentionOf, *, whole: bool = False) -> None:
         """Give the internal topics whose names begin so a retention of their own.
 
         Args:
             prefix: Begins with `$`.
-            retention: Theirs.
+            retention: Theirs; or what returns that of each.
             whole: All entries of such a topic are kept until the newest is older than `max_age`, and then all go.
         """
         self._reserved[prefix] = retention, whole
-        self.of.cache_clear()
+        self._find.cache_clear()
 
     def goes_whole(self, topic: str) -> bool:
         """Whether the entries of a topic go all at once."""
         return any(whole and topic.startswith(prefix) for prefix, (_, whole) in self._reserved.items())
 
-    def _find(self, topic: str) -> Retention:
+    def _found(self, topic: str) -> RetentionOf:
         if topic.startswith(INTERNAL):
             reserved = (kept for prefix, (kept, _) in self._reserved.items() if topic.startswith(prefix))
             return next(reserved, _OURS if topic in _OWN else _UNKNOWN)

@@ -22,7 +22,6 @@ class Desk:
     def __init__(self, engine: Engine, ttl: float = math.inf) -> None:
         self.engine = engine
         self.ttl = ttl
-        self._patience = min(PATIENCE, SAFE * ttl)  # a key is not kept for longer than what it is of
 
     @property
     def log(self) -> Log:
@@ -37,19 +36,22 @@ class Desk:
         key: str | None = None,
         fence: int | None = None,
         close: bool = False,
-        patience: float | None = None,
+        patience: float = PATIENCE,
+        ttl: float | None = None,
     ) -> Appended:
         """Append a batch once, and try for a while, a minute at most, if the log is out of reach.
 
         Raises:
-            LogError: as `Log.append` does; `LogUnavailable` only after `patience` seconds, if given.
+            LogError: as `Log.append` does; `LogUnavailable` only after `patience` seconds.
         """
         drafts, made = [Draft(payload) for payload in payloads], key or made_key()
 
         async def attempt() -> Appended:
             return await self.engine.append(topic, drafts, made, fence=fence, close=close)
 
-        deadline = asyncio.get_running_loop().time() + (self._patience if patience is None else patience)
+        # Its key is not kept for longer than what it is of.
+        patience = min(patience, SAFE * (ttl or self.ttl))
+        deadline = asyncio.get_running_loop().time() + patience
         return await persist(attempt, deadline, lambda: self.engine.is_stopped)
 
     async def last(self, topic: str) -> Entry | None:

@@ -86,7 +86,12 @@ class Index:
         return None if record is None or self._is_old(record) else record
 
     def _is_old(self, record: Record) -> bool:
-        return record.ended_at is not None and record.ended_at + self._ttl < time.time()
+        return record.ended_at is not None and record.ended_at + record.ttl < time.time()
+
+    def ttl_of(self, run: str) -> float:
+        """Return for how many seconds a run is kept; also of one that is old, and whose topics still have to go."""
+        record = self._records.get(run)
+        return self._ttl if record is None else record.ttl
 
     async def find(self, run: str) -> Record | None:
         """Return what is known of a run anywhere; the log is asked before it is said that there is none.
@@ -150,8 +155,10 @@ class Index:
 
     def forget_old(self) -> None:
         """Forget runs that ended long ago, as their topics are forgotten; and those that the log has lost."""
+        now = time.time()
         for record in list(self._records.values()):
-            if self._is_old(record):
+            # Not sooner than the index itself does: how long its topics are kept has to be known while they are there.
+            if record.ended_at is not None and record.ended_at + self._ttl < now:
                 del self._records[record.run]
         unknown = self._waiting.keys() - self._records.keys()
         for run in unknown & self._unknown:  # who has it would have announced it again since

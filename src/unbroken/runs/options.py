@@ -42,6 +42,20 @@ class RunsOptions:
                 "that its process died"
             )
 
+    def check_ttl(self, ttl: float | None) -> None:
+        """Refuse what can be no run's own ttl.
+
+        Raises:
+            ConfigurationError: it is no time, too short, or longer than the index of all runs is kept.
+        """
+        if ttl is None:
+            return
+        check_seconds("ttl", ttl)
+        if not 2 * self.lease <= ttl <= self.ttl:
+            raise ConfigurationError(
+                f"ttl={ttl:g} for one run: give two leases, {2 * self.lease:g} s, to {self.ttl:g} s, that of its Runs"
+            )
+
 
 def check_seconds(name: str, value: object) -> None:
     """Refuse what is no time.

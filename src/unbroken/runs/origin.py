@@ -18,7 +18,7 @@ PAGE_ENTRIES = 256
 RANDOM_BITS = 20
 
 _ORIGIN = (
-    *("process", "fence", "owner", "group", "on_orphan", "max_attempts", "watched", "producer", "plan"),
+    *("process", "fence", "owner", "group", "on_orphan", "max_attempts", "watched", "producer", "plan", "ttl"),
     "started_at",
 )
 
@@ -54,7 +54,9 @@ async def elect(desk: Desk, record: Record) -> Record | None:
         LogUnavailable: it cannot be said who has it.
     """
     payload = start_payload(record.run, record.attempt, origin_of(record))
-    appended = await desk.append(DATA + record.run, [payload], key=start_key(record.attempt), fence=record.fence)
+    appended = await desk.append(
+        DATA + record.run, [payload], key=start_key(record.attempt), fence=record.fence, ttl=record.ttl
+    )
     # We may find our own start there, told by its fence: its acknowledgement was lost, and it was tried again.
     is_ours = not appended.duplicate or payload in [entry.payload for entry in appended.entries]
     return replace(record, epoch=appended.epoch) if is_ours else None

@@ -76,7 +76,9 @@ class Orphans:
             return
         status = RunStatus.CANCELLED if record.cancelled else RunStatus.LOST
         payload, fence = end_payload(status, record.attempt), new_fence(record.fence)
-        appended = await self._desk.append(topic, [payload], key=start_key(attempt), fence=fence, close=True)
+        appended = await self._desk.append(
+            topic, [payload], key=start_key(attempt), fence=fence, close=True, ttl=record.ttl
+        )
         if appended.duplicate or appended.epoch != record.epoch:
             await self._learn(record)
             return

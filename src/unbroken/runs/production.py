@@ -95,7 +95,9 @@ class Production:
         self.record = record
         self._shop = workshop
         self._plan = plan
-        self._writer = Writer(workshop.desk, record.run, record.fence, plan.bounds(workshop.bounds), plan.coalesce)
+        self._writer = Writer(
+            workshop.desk, record.run, record.fence, record.ttl, plan.bounds(workshop.bounds), plan.coalesce
+        )
         self._asked: asyncio.Future[RunStatus | None] = loop.create_future()
         self._snapshot_seq = 0
         self._written_at = self._told_at = loop.time()
@@ -154,9 +156,9 @@ class Production:
         self._finished = True
         await self._say_ended(RunStatus.DONE)
 
-    async def keep(self, silence: float) -> None:
+    async def keep(self) -> None:
         """See to it that nothing of a run that goes on for long is taken for old; called regularly."""
-        now = asyncio.get_running_loop().time()
+        now, silence = asyncio.get_running_loop().time(), self.record.ttl / 2
         if self._asked.done():
             return
         try:

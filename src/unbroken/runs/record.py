@@ -61,6 +61,7 @@ class Record:
         watched: Readers are counted, since it ends when nobody watches.
         producer: The name by which another process can start it again; empty if none can.
         plan: Names what is to be done then; empty if nothing is.
+        ttl: Seconds for which it is kept after its last event.
         seq: Of the entry in the index that began it: who comes first in a group, or of an owner.
     """
 
@@ -76,6 +77,7 @@ class Record:
     watched: bool
     producer: str
     plan: str
+    ttl: float
     started_at: float
     status: RunStatus = RunStatus.RUNNING
     ended_at: float | None = None

@@ -101,7 +101,7 @@ class Runs:
         self._registry = Registry()
         self._works: Works | None = None
         self._opened_hub = False
-        reserve(hub, ttl)
+        reserve(hub, ttl, self._ttl_of)
 
     # Open and closed.
 
@@ -193,6 +193,7 @@ class Runs:
         max_attempts: int = 3,
         max_events: int | None = None,
         max_bytes: int | None = None,
+        ttl: float | None = None,
     ) -> Run:
         """Start a run, or return the one that is there; whoever asked may leave.
 
@@ -223,6 +224,7 @@ class Runs:
             max_attempts: How often a run that is restarted may begin; then it is `lost`.
             max_events: The most events of this run, in each attempt; None is that of all.
             max_bytes: The most bytes, the same.
+            ttl: Seconds for which this run can be read after its last event: from two leases to that of all.
 
         Raises:
             RunConflict: a run is there, and `on_conflict` says so, or it is another owner's.
@@ -249,6 +251,8 @@ class Runs:
             max_attempts=max_attempts,
             max_events=max_events,
             max_bytes=max_bytes,
+            ttl=ttl,
+            options=self._options,
         )
         # Whoever asked may be gone before the run has begun: it begins all the same, and has an end.
         run = await asyncio.shield(works.spawn_start(start(works, order)))
@@ -388,6 +392,9 @@ class Runs:
         if self._works is None or not self._works.desk.engine.is_ours():
             raise not_open()
         return self._works
+
+    def _ttl_of(self, run: str) -> float:
+        return self._options.ttl if self._works is None else self._works.index.ttl_of(run)
 
     async def _close_hub(self) -> None:
         if self._opened_hub:

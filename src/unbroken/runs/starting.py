@@ -14,7 +14,7 @@ from unbroken.logs.position import new_token
 from unbroken.observe import logger
 from unbroken.runs.events import end_payload
 from unbroken.runs.names import DATA, Owner, System, check_group, check_id, digest_of, new_id
-from unbroken.runs.options import check_choice, check_count, check_seconds
+from unbroken.runs.options import RunsOptions, check_choice, check_count, check_seconds
 from unbroken.runs.origin import as_ended, elect, new_fence, recover
 from unbroken.runs.presence import OnDisconnect, patience_of
 from unbroken.runs.producing import Producer, check_call, check_producer
@@ -45,6 +45,7 @@ class Order:
     on_conflict: OnConflict
     on_orphan: OnOrphan
     max_attempts: int
+    ttl: float
 
 
 def order_of(
@@ -63,6 +64,8 @@ def order_of(
     max_attempts: int,
     max_events: int | None,
     max_bytes: int | None,
+    ttl: float | None,
+    options: RunsOptions,
 ) -> Order:
     """Return what was asked for, checked.
 
@@ -81,6 +84,7 @@ def order_of(
         check_seconds("timeout", timeout)
     if coalesce != 0:
         check_seconds("coalesce", coalesce)
+    options.check_ttl(ttl)
     if on_orphan == "restart":
         check_restartable(name, args)
     check_call(found, args)
@@ -106,6 +110,7 @@ def order_of(
         on_conflict=on_conflict,
         on_orphan=on_orphan,
         max_attempts=max_attempts,
+        ttl=ttl or options.ttl,
     )
 
 
@@ -204,6 +209,7 @@ async def _elect(works: Works, order: Order) -> tuple[Record, bool]:
         watched=order.plan.patience is not None,
         producer=order.producer,
         plan=new_token(8) if order.on_orphan == "restart" else "",
+        ttl=order.ttl,
         started_at=round(time.time(), 3),
     )
     if record.plan:

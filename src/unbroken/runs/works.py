@@ -257,7 +257,7 @@ class Works:
             for process in tuple(presence.processes - {self.process}):
                 if self._leases.is_dead(process):
                     presence.go(process)
-        await asyncio.gather(*(production.keep(self.options.ttl / 2) for production in self._productions.values()))
+        await asyncio.gather(*(production.keep() for production in self._productions.values()))
         if not self.is_closing:  # or it would begin anew what it has just let go
             await self._adopt([record for record in running if self._is_orphan(record)])
 

@@ -58,10 +58,11 @@ class _Piece:
 class Writer:
     """Appends one attempt's events in order, each batch once, and fenced. For the run's own tasks."""
 
-    def __init__(self, desk: Desk, run: str, fence: int, bounds: Bounds, coalesce: float) -> None:
+    def __init__(self, desk: Desk, run: str, fence: int, ttl: float, bounds: Bounds, coalesce: float) -> None:
         self._desk = desk
         self._run = run
         self._fence = fence
+        self._ttl = ttl
         self._appended_at = time.time()
         self._bounds = bounds
         self._coalesce = coalesce
@@ -226,15 +227,15 @@ class Writer:
             self._flushing = None
 
     async def _put(self, payloads: Sequence[bytes], *, close: bool = False) -> int:
-        if time.time() - self._appended_at > self._desk.ttl:
+        if time.time() - self._appended_at > self._ttl:
             # By the clock that ages go by, all of the run was forgotten, and its fence with it: this process was
             # suspended, or its clock was set. What it appends now would begin another topic, or be in another's run.
             self.is_taken = True
-            raise RunEnded(
-                f"run {self._run!r} was silent for longer than ttl={self._desk.ttl:g} s, and is gone: return"
-            )
+            raise RunEnded(f"run {self._run!r} was silent for longer than ttl={self._ttl:g} s, and is gone: return")
         try:
-            appended = await self._desk.append(DATA + self._run, payloads, fence=self._fence, close=close)
+            appended = await self._desk.append(
+                DATA + self._run, payloads, fence=self._fence, close=close, ttl=self._ttl
+            )
             self._appended_at = time.time()
             return appended.position.seq
         except (Fenced, TopicClosed) as exc:
