@@ -192,3 +192,19 @@ def test_a_client_is_host_and_port() -> None:
     assert client_of({"client": ("192.0.2.1", 5000)}) == "192.0.2.1:5000"
     assert client_of({"client": None}) is None
     assert client_of({}) is None
+
+
+def test_a_framework_that_fails_to_tell_costs_no_stream() -> None:
+    """FastAPI makes an included router's routes when they are looked at first: then the route's own path must do."""
+
+    class Included:
+        def effective_route_contexts(self) -> None:
+            raise TypeError("not so")
+
+    class Router:
+        routes = (Included(),)
+
+    route = Route("/here", endpoint)
+    scope = {"type": "http", "path": "/here", "router": Router(), "endpoint": endpoint, "route": route}
+    assert route_of(scope) == "/here"
+    assert route_of({**scope, "route": None}) is None

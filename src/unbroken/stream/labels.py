@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.routing import compile_path
 
+from unbroken.observe import logger
 from unbroken.stream.outlet import Message
 
 __all__ = ["client_of", "route_of"]
@@ -47,8 +48,13 @@ def _templates(router: Any, target: Any) -> tuple[str, ...]:
     if entry is None:
         if len(_remembered) >= REMEMBERED:
             _remembered.clear()  # one step, so that no lock is needed between the loops of several threads
-        # An endpoint may have several routes, and a router several prefixes.
-        entry = _remembered[key] = (router, target, tuple(dict.fromkeys(_search(router, target))))
+        try:
+            # An endpoint may have several routes, and a router several prefixes.
+            found = tuple(dict.fromkeys(_search(router, target)))
+        except Exception as exc:  # noqa: BLE001 - of others' code: a stream's name is not worth its connection
+            logger.debug("the template of a route cannot be found: %r", exc)
+            return ()
+        entry = _remembered[key] = (router, target, found)
     return entry[2]
 
 

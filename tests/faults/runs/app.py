@@ -20,6 +20,7 @@ from unbroken.errors import LogUnavailable, RunConflict, RunEnded, RunNotFound, 
 from unbroken.runs import SYSTEM, CancelWhenUnwatched, Run, Runs
 from unbroken.runs.names import DATA
 
+from .gate import Gate
 from .ledger import Ledger
 
 __all__ = ["HEARTBEAT", "Settings", "make_app"]
@@ -71,7 +72,8 @@ class _Site:
     def __init__(self, settings: Settings) -> None:
         self.hub = Hub(settings.url)
         self.runs = Runs(self.hub, lease=settings.lease, ttl=settings.ttl, cleanup_timeout=settings.cleanup_timeout)
-        self.ledger = Ledger(Path(settings.folder))
+        self.folder = Path(settings.folder)
+        self.ledger = Ledger(self.folder)
         self.sent: dict[str, int] = {}
         """The last item of each run that is produced here."""
         self.runs.producer("count")(self.count)
@@ -79,12 +81,16 @@ class _Site:
 
     # What produces.
 
-    async def count(self, run: Run, items: int, pause: float, snapshot_every: int, is_acknowledged: bool) -> None:
-        """Send numbers, and one more when it is cancelled; write down what became of each."""
+    async def count(
+        self, run: Run, items: int, pause: float, snapshot_every: int, is_acknowledged: bool, gate: str = ""
+    ) -> None:
+        """Send numbers, the last one once the gate is open, and one more when it is cancelled; write down each."""
         self.ledger.write("begun", run.id, run.attempt)
         number = 0
         try:
             for number in range(items):
+                if gate and number == items - 1:
+                    await Gate(self.folder, gate).passed(pause)
                 await self._send(run, number, is_acknowledged)
                 if snapshot_every and number % snapshot_every == snapshot_every - 1:
                     await run.snapshot({"attempt": run.attempt, "number": number})
@@ -154,11 +160,14 @@ class _Site:
         return JSONResponse({name: head.seq - head.first_seq + 1 for name, head in heads.items()})
 
     async def stand(self, _: Request) -> Response:
-        """Answer with who this process is, what it has heard of running, and what it produces."""
+        """Answer with who this process is, what it has heard of running and of others', and what it produces."""
         works = self._works
         running = [[record.run, record.process, record.attempt] for record in works.index.running]
+        records = works.index._records.values()
+        away = [record.run for record in records if not record.is_running or record.process != works.process]
         producing = list(works._productions)
-        return JSONResponse({"process": works.process, "running": running, "producing": producing, "sent": self.sent})
+        said = {"process": works.process, "running": running, "away": away, "producing": producing, "sent": self.sent}
+        return JSONResponse(said)
 
     async def probe(self, _: Request) -> Response:
         """Append something, to see whether anybody can."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
+import unbroken.runs.origin
 import unbroken.runs.orphans
-import unbroken.runs.starting
 from unbroken.hub.event import Event
 from unbroken.hub.feed import Feed
 from unbroken.hub.topic import Topic
@@ -75,7 +75,7 @@ def elect_nobody() -> None:
     def start_key(attempt: int) -> str:
         return f"attempt:{attempt}:{uuid4()}"
 
-    unbroken.runs.starting.start_key = start_key  # type: ignore[attr-defined]
+    unbroken.runs.origin.start_key = start_key
     unbroken.runs.orphans.start_key = start_key  # type: ignore[attr-defined]
 
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tests.faults.servers import Server
+
 from .app import Settings
+from .gate import Gate
 from .ledger import read_ledger
 from .oracle import Diary, Order, Problem, Story, judge
 from .places import place
@@ -26,6 +29,8 @@ SETTLE_TIMEOUT = 20.0
 """Seconds after the last blow until all readers must have an end."""
 FEW = 3
 """Items that a run has sent when it is in the midst."""
+HELD = "held"
+"""The gate that nobody opens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,9 @@ class _Play:
         self.system = system
         self.rng = rng
         self.chance = random.Random(plan.seed)
-        """For what is asked for: that depends on nobody's haste."""
+        """For what is asked for now and then: that depends on nobody's haste."""
+        self.chance_of_bursts = random.Random(f"bursts {plan.seed}")
+        """The same for what is asked for before each blow, which may come before or after the other."""
         self.folder = folder
         self.orders: dict[str, Order] = {}
         self.readers: list[Reader] = []
@@ -114,7 +121,7 @@ class _Play:
         scattered = asyncio.create_task(self._scatter(plan.runs - plan.burst * len(plan.blows)))
         try:
             for count, blow in enumerate(plan.blows):
-                await self._strike(blow, count % (plan.servers - 1))
+                await self._strike(blow, count % (plan.servers - 1), Gate(self.folder, f"blow-{count}"))
             await scattered
             self.calm.set()
             await self._settle()
@@ -128,14 +135,18 @@ class _Play:
     # Runs and their readers.
 
     async def _scatter(self, count: int) -> None:
-        """Have runs started now and then: some at all servers at once, as by a double click; some are cancelled."""
+        """Have runs started now and then: some at all servers at once, as by a double click; some are cancelled.
+
+        Of these, every other one would not end by itself, and the rest may end before they hear of it.
+        """
         for number in range(count):
             name = f"scattered-{number}"
             cancelled = number % 5 == 2
             items = self.plan.items if cancelled else self.chance.randint(5, self.plan.items)
-            order = self._order(name, items, cancelled=cancelled)
-            everybody = self.chance.sample(range(self.plan.servers), self.plan.servers)
-            await asyncio.gather(*(self._start(order, first) for first in everybody[: self.chance.choice((1, 3))]))
+            order = self._order(self.chance, name, items, cancelled=cancelled)
+            gate = HELD if number % 10 == 2 else ""
+            everybody = self.chance.sample(range(self.plan.servers), self.plan.servers)[: self.chance.choice((1, 3))]
+            await asyncio.gather(*(self._start(order, first, gate) for first in everybody))
             self._read(name)
             if order.cancelled:
                 self.tasks.append(asyncio.create_task(self._cancel(name, self.chance.uniform(0, 0.3))))
@@ -146,40 +157,44 @@ class _Play:
         answer = await self.system.post(f"/runs/{run}/cancel")
         assert answer.status_code == 200, answer.text
 
-    async def _burst(self, target: int) -> None:
-        """Have runs started by one server, and wait until all are in their midst."""
+    async def _burst(self, target: int, gate: str) -> None:
+        """Have runs started by one server, that end behind a gate, and wait until all are in their midst.
+
+        One that others have taken from it meanwhile, since it was slow, is waited for no more.
+        """
         first = len(self.orders)
         names = [f"burst-{number}" for number in range(first, first + self.plan.burst)]
         for name in names:
-            self._order(name, self.plan.items)
-        await asyncio.gather(*(self._start(self.orders[name], target) for name in names))
+            self._order(self.chance_of_bursts, name, self.plan.items)
+        await asyncio.gather(*(self._start(self.orders[name], target, gate, stays=True) for name in names))
         for name in names:
             self._read(name)
 
         async def are_in_their_midst() -> bool:
-            sent = (await self.system.ask(target, "/stand"))["sent"]
-            return all(sent.get(name, 0) >= FEW for name in names)
+            stand = await self.system.ask(target, "/stand")
+            return all(stand["sent"].get(name, 0) >= FEW or name in stand["away"] for name in names)
 
         await until(are_in_their_midst, "the start of runs")
 
-    def _order(self, name: str, items: int, *, cancelled: bool = False) -> Order:
+    def _order(self, chance: random.Random, name: str, items: int, *, cancelled: bool = False) -> Order:
         order = Order(
             run=name,
             items=items,
-            restarts=self.chance.random() < 0.5,
-            coalesces=self.chance.random() < 0.25,
+            restarts=chance.random() < 0.5,
+            coalesces=chance.random() < 0.25,
             cancelled=cancelled,
         )
         self.orders[name] = order
         return order
 
-    async def _start(self, order: Order, first: int | None = None) -> None:
+    async def _start(self, order: Order, first: int, gate: str, *, stays: bool = False) -> None:
         snapshot_every = 20 if order.items % 3 == 0 else 0
         await self.system.start(
             order.run,
             "count",
-            [order.items, self.plan.pause, snapshot_every, not order.coalesces],
+            [order.items, self.plan.pause, snapshot_every, not order.coalesces, gate],
             first=first,
+            stays=stays,
             on_orphan="restart" if order.restarts else "fail",
             max_attempts=100,
             coalesce=0.02 if order.coalesces else 0.0,
@@ -194,16 +209,25 @@ class _Play:
 
     # What befalls them.
 
-    async def _strike(self, blow: Blow, target: int) -> None:
+    async def _strike(self, blow: Blow, target: int, gate: Gate) -> None:
+        """Strike a server with runs in their midst: none of them can end before."""
         await self.system.is_back(target)
-        await self._burst(target)
+        await self._burst(target, gate.name)
+        struck = self.system.servers[target]
         match blow:
             case "kill":
                 await self.system.kill(target)
             case "freeze":
                 await self.system.freeze(target)
+                gate.open()
+                return
             case "terminate":
                 await self.system.terminate(target)
+        self.tasks.append(asyncio.create_task(self._open_when_gone(struck, gate)))
+
+    async def _open_when_gone(self, struck: Server, gate: Gate) -> None:
+        await asyncio.to_thread(struck.process.wait, SETTLE_TIMEOUT)
+        gate.open()
 
     async def _settle(self) -> None:
         """Wait for all readers, but not for ever: who hangs is found by the judge."""

@@ -95,8 +95,13 @@ class System:
         assert answer.status_code == 200, (answer.status_code, answer.text)
         return answer.json()
 
-    async def post(self, path: str, json: Any = None, first: int | None = None) -> httpx2.Response:
-        """Post to anybody, to one of them first, until there is an answer that is none of a server that goes."""
+    async def post(
+        self, path: str, json: Any = None, first: int | None = None, *, stays: bool = False
+    ) -> httpx2.Response:
+        """Post to anybody, to one of them first, until there is an answer that is none of a server that goes.
+
+        With `stays` it is that one only: it answers, if late.
+        """
         deadline = time.monotonic() + PATIENCE
         url = self.anybody() if first is None else self.url(first)
         while True:
@@ -108,13 +113,21 @@ class System:
                 pass
             assert time.monotonic() < deadline, f"nobody answers POST {path}"
             await asyncio.sleep(RETRY_INTERVAL)
-            url = self.anybody()
+            url = url if stays else self.anybody()
 
     async def start(
-        self, run: str, producer: str, args: Sequence[Any], *, first: int | None = None, **options: Any
+        self,
+        run: str,
+        producer: str,
+        args: Sequence[Any],
+        *,
+        first: int | None = None,
+        stays: bool = False,
+        **options: Any,
     ) -> None:
-        """Start a run, by anybody, or by one of them if it answers."""
-        answer = await self.post("/runs", {"id": run, "producer": producer, "args": args, "options": options}, first)
+        """Start a run, by anybody, or by one of them if it answers; with `stays` by no other."""
+        wanted = {"id": run, "producer": producer, "args": args, "options": options}
+        answer = await self.post("/runs", wanted, first, stays=stays)
         assert answer.status_code == 200, (answer.status_code, answer.text)
 
     async def story(self, run: str) -> Story:
