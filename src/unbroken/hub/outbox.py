@@ -11,7 +11,7 @@ from itertools import islice
 
 from unbroken.errors import ConfigurationError, LogUnavailable, OutboxFull
 from unbroken.hub.counters import Counters
-from unbroken.hub.patience import longest_wait, made_key, persist
+from unbroken.hub.patience import Key, longest_wait, persist
 from unbroken.logs import Appended, Draft, Retention
 from unbroken.observe import logger
 
@@ -189,12 +189,12 @@ class Sender:
         self._queues.pop(topic, None)
 
     async def _send_batch(self, topic: str, batch: Sequence[Waiting]) -> None:
-        key = batch[0].key or made_key()
+        key = Key(batch[0].key)
         drafts = [Draft(waiting.payload) for waiting in batch]
 
         async def attempt() -> None:
             async with self._turn:
-                await self._append(topic, drafts, key)
+                await self._append(topic, drafts, key.take())
 
         await persist(attempt, batch[0].since + self._max_age(topic), lambda: False)
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.logs import Appended, Retention
+from unbroken.logs.contract import NewKey
 from unbroken.logs.position import new_token
 
 if TYPE_CHECKING:
     from unbroken.hub.engine import Engine
     from unbroken.hub.home import Home
 
-__all__ = ["check_wait", "longest_wait", "made_key", "patiently", "persist"]
+__all__ = ["Key", "check_wait", "longest_wait", "patiently", "persist"]
 
 T = TypeVar("T")
 
@@ -37,12 +38,12 @@ async def patiently(home: Home, topic: str, payload: bytes, key: str | None, clo
     Raises:
         LogError: as `Log.append` does; `LogUnavailable` only after that time, or when the hub is closed meanwhile.
     """
-    made, engine = key or made_key(), list["Engine"]()
+    keys, engine = Key(key), list["Engine"]()
 
     async def attempt() -> Appended:
         if not engine:
             engine.append(await home.open())
-        return await engine[0].publish(topic, payload, key=made, close=close)
+        return await engine[0].publish(topic, payload, key=keys.take(), close=close)
 
     def is_over() -> bool:
         return bool(engine) and engine[0].is_stopped  # or this would open it again, and nobody would close it
@@ -74,9 +75,16 @@ async def persist(attempt: Callable[[], Awaitable[T]], deadline: float, is_over:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def made_key() -> str:
-    """Return a key for an event that was given none: the second try has to know the first."""
-    return new_token(8)
+class Key:
+    """The key of an append that may be tried more than once: one is made, if none is given."""
+
+    def __init__(self, given: str | None = None) -> None:
+        self._next = given or NewKey(new_token(8))
+
+    def take(self) -> str:
+        """Return it, for one try. A log has to look for it from the second on."""
+        key, self._next = self._next, str(self._next)
+        return key
 
 
 def longest_wait(retention: Retention) -> float:

@@ -49,6 +49,7 @@ __all__ = [
     "Head",
     "Listener",
     "Log",
+    "NewKey",
     "Page",
     "Retention",
     "TransactionalLog",
@@ -60,6 +61,12 @@ class Draft:
     """An event that is to be appended. `payload` is opaque to the log: any bytes, as many as the hub's bound allows."""
 
     payload: bytes
+
+
+class NewKey(str):
+    """A key that was made up for this append, and was sent nowhere before: a log need not look for it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

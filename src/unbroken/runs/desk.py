@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from unbroken.hub.engine import Engine
-from unbroken.hub.patience import SAFE, made_key, persist
+from unbroken.hub.patience import SAFE, Key, persist
 from unbroken.logs import Appended, Draft, Entry, Log
 
 __all__ = ["Desk"]
@@ -44,10 +44,10 @@ class Desk:
         Raises:
             LogError: as `Log.append` does; `LogUnavailable` only after `patience` seconds.
         """
-        drafts, made = [Draft(payload) for payload in payloads], key or made_key()
+        drafts, keys = [Draft(payload) for payload in payloads], Key(key)
 
         async def attempt() -> Appended:
-            return await self.engine.append(topic, drafts, made, fence=fence, close=close)
+            return await self.engine.append(topic, drafts, keys.take(), fence=fence, close=close)
 
         # Its key is not kept for longer than what it is of.
         patience = min(patience, SAFE * (ttl or self.ttl))

@@ -13,12 +13,17 @@ from tests.engines.nats import Nats
 from tests.logs.nats.running import QUICK, Stream, ask, eventually, opened, refusal
 from unbroken.errors import LogUnavailable
 from unbroken.logs import Log, Retention
+from unbroken.logs.contract import NewKey
+from unbroken.logs.nats.writer import Writer
 from unbroken.testing import Fault, ThreadedFaultProxy, running_proxy
 from unbroken.testing.logs import Recorder
 from unbroken.testing.logs.appending import check_links
 from unbroken.testing.logs.handles import drafts, everything
 
 PASSWORD = "a:b@c/d%41"
+
+MANY_KEYS = 30
+"""More than a head holds: the server keeps some as messages of their own, in which a key is looked for."""
 
 
 @pytest.fixture(scope="module")
@@ -261,13 +266,16 @@ class TestConnections:
         with running_proxy("127.0.0.1", server.port) as proxy:
             asyncio.run(scenario(proxy))
 
-    @pytest.mark.parametrize("key", [None, "k"])
-    def test_a_lost_answer_makes_no_duplicate(self, own: Nats, stream: Stream, key: str | None) -> None:
+    @pytest.mark.parametrize(
+        ("key", "earlier"), [(None, 1), ("k", 1), (NewKey("k"), MANY_KEYS)], ids=["none", "given", "new"]
+    )
+    def test_a_lost_answer_makes_no_duplicate(self, own: Nats, stream: Stream, key: str | None, earlier: int) -> None:
         """An append that the server makes after its connection broke is made once, and returns as if nothing was."""
 
         async def scenario(proxy: ThreadedFaultProxy) -> None:
             async with opened(stream.at(own.through(proxy.port))) as (log, _):
-                await log.append("t", drafts(b"first"))
+                for number in range(earlier):
+                    await log.append("t", drafts(b"first"), key=f"{number}")
                 before = _sent(proxy)
                 own.freeze()
                 task = asyncio.create_task(log.append("t", drafts(b"1", b"2"), key=key))
@@ -276,13 +284,36 @@ class TestConnections:
                 await _until(lambda: len(proxy.connections) > 1)  # it comes again
                 own.thaw()
                 appended = await task
-                assert (appended.duplicate, appended.position.seq) == (False, 3)
-                entries = await everything(log, "t")
+                assert (appended.duplicate, appended.position.seq) == (False, earlier + 2)
+                entries = (await everything(log, "t"))[earlier - 1 :]
                 assert [entry.payload for entry in entries] == [b"first", b"1", b"2"]
                 assert tuple(entries[1:]) == appended.entries
 
         with running_proxy("127.0.0.1", own.port) as proxy:
             asyncio.run(scenario(proxy))
+
+    def test_a_new_key_is_kept_and_not_looked_for(
+        self, server: Nats, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That saves a question for each event of a hub; whoever comes with it again finds what it was used for."""
+        asked, used = list[str](), Writer._used
+
+        async def noted(writer: Writer, digest: str) -> object:
+            asked.append(digest)
+            return await used(writer, digest)
+
+        monkeypatch.setattr(Writer, "_used", noted)
+
+        async def scenario() -> None:
+            async with opened(stream.at(server.url)) as (log, _):
+                made = [await log.append("t", drafts(b"x"), key=NewKey(f"{n}")) for n in range(MANY_KEYS)]
+                assert not asked
+                again = [await log.append("t", drafts(b"x"), key=f"{n}") for n in range(MANY_KEYS)]
+                assert [it.position for it in again] == [it.position for it in made]
+                assert all(it.duplicate for it in again)
+                assert asked
+
+        asyncio.run(scenario())
 
     def test_what_was_given_up_is_not_sent_later(self, own: Nats, stream: Stream) -> None:
         """An append that raised while the server was away is not made when it is back."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from unbroken.errors import ConfigurationError, LogError, LogUnavailable
-from unbroken.logs.contract import Appended, Entry
+from unbroken.logs.contract import Appended, Entry, NewKey
 from unbroken.logs.nats.heads import Heads, Known
 from unbroken.logs.nats.jetstream import Conflict, Refused, StreamMissing, Write
 from unbroken.logs.nats.link import Link
@@ -226,18 +226,25 @@ class Writer:
         return heard if heard is not None and heard.place > known.place else None
 
     async def _planned(self, known: Known, jobs: Iterable[Job], last: Plan | None) -> Plan:
-        stored = last.looked_up if last is not None and _keeps(known, last.known) else await self._look_up(known, jobs)
+        if last is not None and _keeps(known, last.known):
+            stored = last.looked_up
+        else:
+            stored = await self._look_up(known, jobs, first=last is None)
         plan = Plan(self._topic, known, time.time(), stored)
         for job in jobs:
             plan.add(job)
         plan.finish()
         return plan
 
-    async def _look_up(self, known: Known, jobs: Iterable[Job]) -> dict[str, Use]:
-        """Look up the keys that the head does not have; after it, so that what is not found was not used up to it."""
+    async def _look_up(self, known: Known, jobs: Iterable[Job], first: bool) -> dict[str, Use]:
+        """Look up the keys that the head does not have; after it, so that what is not found was not used up to it.
+
+        A new key cannot have been used before our own first try: that saves the server a question for most appends.
+        """
         if known.state is None or known.state.stored_keys_since is None:
             return {}
-        digests = {digest_of(job.key) for job in jobs if job.key is not None}
+        keys = (job.key for job in jobs if job.key is not None)
+        digests = {digest_of(key) for key in keys if not (first and isinstance(key, NewKey))}
         uses = await asyncio.gather(*map(self._used, digests - {use.digest for use in known.state.keys}))
         return {use.digest: use for use in uses if use is not None}
 
