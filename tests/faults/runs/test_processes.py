@@ -15,7 +15,7 @@ import pytest
 from .play import Plan, Report, play
 
 SLICE = Plan(seed=1, blows=("kill", "freeze", "kill", "terminate"), burst=5)
-MEMORY = Plan(seed=2, engine="memory", servers=1, blows=(), runs=8)
+MEMORY = Plan(seed=2, engine="memory", servers=1, blows=())
 SOAK = Plan(
     seed=0,
     servers=4,
@@ -46,9 +46,10 @@ def test_every_reader_has_what_the_log_has_to_the_end(tmp_path: Path) -> None:
     assert report.connections > report.runs * SLICE.readers
 
 
-def test_one_process_keeps_runs_in_its_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runs", [8, pytest.param(200, marks=pytest.mark.soak)])
+def test_one_process_keeps_runs_in_its_memory(runs: int, tmp_path: Path) -> None:
     """Nothing befalls it; readers come and go, and some runs are cancelled."""
-    report = played(MEMORY, tmp_path)
+    report = played(replace(MEMORY, runs=runs), tmp_path)
     assert report.problems == []
     assert report.attempts.keys() == {1}
     assert report.statuses.keys() == {"done", "cancelled"}
