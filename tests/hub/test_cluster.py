@@ -15,7 +15,8 @@ import pytest
 from tests.hub.support import Endpoint, OddLog, engine_of, opened, run, stepped, until
 from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.hub import ClusterStats, Hub
-from unbroken.hub.cluster import CLUSTER, MAX_TOPICS
+from unbroken.hub.cluster import MAX_TOPICS
+from unbroken.hub.names import CLUSTER
 from unbroken.logs import Draft
 
 

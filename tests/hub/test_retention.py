@@ -11,9 +11,8 @@ import pytest
 from tests.hub.support import OddLog, engine_of, run, turns, until
 from unbroken.errors import ConfigurationError
 from unbroken.hub import Hub, Retention
-from unbroken.hub.cluster import CLUSTER
+from unbroken.hub.names import CLUSTER, REVOKED
 from unbroken.hub.retention import ROUND_INTERVAL, Retentions
-from unbroken.hub.revocation import REVOKED
 from unbroken.logs import Draft
 from unbroken.logs.memory import MemoryLog
 

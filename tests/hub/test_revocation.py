@@ -12,7 +12,8 @@ from starlette.requests import HTTPConnection
 from tests.hub.support import Endpoint, OddLog, opened, run, stepped, turns, until
 from unbroken.errors import CloseReason, ConfigurationError, LogUnavailable
 from unbroken.hub import Grant, Hub
-from unbroken.hub.revocation import RECENT, REVOKED, SLICE
+from unbroken.hub.names import REVOKED
+from unbroken.hub.revocation import RECENT, SLICE
 from unbroken.logs import Draft
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from unbroken.errors import ConfigurationError, LogUnavailable
 from unbroken.hub.event import Event
-from unbroken.hub.names import INTERNAL
+from unbroken.hub.names import CLUSTER
 from unbroken.hub.stats import HubStats
 from unbroken.hub.topic import Topic
 from unbroken.hub.topics import Topics
@@ -23,9 +23,7 @@ from unbroken.logs import Draft, Log
 from unbroken.logs.position import new_token
 from unbroken.observe import logger
 
-__all__ = ["CLUSTER", "Cluster", "ClusterStats", "ProcessStats", "check_question"]
-
-CLUSTER = f"{INTERNAL}cluster"
+__all__ = ["Cluster", "ClusterStats", "ProcessStats", "check_question"]
 
 ANSWER = b'{"to": '
 

@@ -9,12 +9,17 @@ from itertools import pairwise
 from unbroken.errors import ConfigurationError, TopicNameError
 from unbroken.hub.cursor import MAX_TOPICS
 
-__all__ = ["INTERNAL", "check_topic", "check_topics"]
+__all__ = ["CLUSTER", "INTERNAL", "REVOKED", "check_topic", "check_topics"]
 
 MAX_NAME_CHARS = 256
 
 INTERNAL = "$"
 """What the names of topics begin with that are the hub's own."""
+
+CLUSTER = f"{INTERNAL}cluster"
+"""In which the processes ask each other for their numbers."""
+REVOKED = f"{INTERNAL}revoked"
+"""In which they tell whose streams are to end."""
 
 
 def check_topic(topic: object) -> str:

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from unbroken.errors import ConfigurationError, LogUnavailable
-from unbroken.hub.names import INTERNAL
+from unbroken.hub.names import CLUSTER, INTERNAL, REVOKED
 from unbroken.hub.topics import Topics
 from unbroken.logs import Log, Retention
 from unbroken.observe import logger
@@ -81,7 +81,7 @@ class Retentions:
 
 _OURS = Retention(max_events=1000, max_age=3600.0)
 
-_OWN = frozenset((f"{INTERNAL}cluster", f"{INTERNAL}revoked"))
+_OWN = frozenset((CLUSTER, REVOKED))
 _UNKNOWN = Retention(max_events=None, max_age=None, max_bytes=None, forget_after=None)
 """Of internal topics that this process knows nothing of, such as the runs of another one: they are kept there."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from unbroken.errors import CloseReason, LogUnavailable
 from unbroken.hub.counters import Counters
 from unbroken.hub.event import Event
-from unbroken.hub.names import INTERNAL
+from unbroken.hub.names import REVOKED
 from unbroken.hub.topic import Topic
 from unbroken.hub.topics import Topics
 from unbroken.logs import Draft, Log
@@ -21,12 +21,10 @@ from unbroken.observe import logger
 if TYPE_CHECKING:
     from unbroken.hub.subscriber import Subscriber
 
-__all__ = ["REVOKED", "Revocations"]
+__all__ = ["Revocations"]
 
 SLICE = 64
 """Streams that are ended in one turn of the loop."""
-
-REVOKED = f"{INTERNAL}revoked"
 
 RECENT = 1024
 """Revocations that are held against streams which are opening at the same time."""
