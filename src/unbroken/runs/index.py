@@ -122,9 +122,7 @@ class Index:
         Raises:
             LogUnavailable: it cannot be told now.
         """
-        appended = await self._desk.append(INDEX, [write_index(record)])
-        if self._position.epoch != appended.epoch or self._position.seq < appended.position.seq:
-            await self.refresh()
+        await self._say(write_index(record))
         return self._records.get(record.run, record)
 
     async def request_cancel(self, record: Record) -> None:
@@ -135,7 +133,10 @@ class Index:
         """
         self._fold_cancel(record.run, record.epoch)  # here it holds at once, whether it can be told or not
         said = {"cancel": record.run, "epoch": record.epoch}
-        appended = await self._desk.append(INDEX, [json.dumps(said).encode()])
+        await self._say(json.dumps(said).encode())
+
+    async def _say(self, payload: bytes) -> None:
+        appended = await self._desk.append(INDEX, [payload])
         if self._position.epoch != appended.epoch or self._position.seq < appended.position.seq:
             await self.refresh()
 

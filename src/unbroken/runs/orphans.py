@@ -15,7 +15,7 @@ from unbroken.runs.events import end_payload
 from unbroken.runs.index import Index
 from unbroken.runs.names import DATA
 from unbroken.runs.origin import elect, new_fence, recover, start_key
-from unbroken.runs.production import Plan
+from unbroken.runs.plan import Plan
 from unbroken.runs.record import Record, RunStatus
 
 __all__ = ["FOR_OTHERS", "Orphans"]

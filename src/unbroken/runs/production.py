@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,11 +19,11 @@ from unbroken.observe import logger
 from unbroken.runs.events import KEEP_ALIVE, end_payload, snapshot_payload
 from unbroken.runs.names import CONTROL, DATA
 from unbroken.runs.origin import recover
+from unbroken.runs.plan import Plan, write_plan
 from unbroken.runs.presence import Presence
-from unbroken.runs.producing import Producer, produce
+from unbroken.runs.producing import produce
 from unbroken.runs.record import Record, RunStatus
 from unbroken.runs.writer import Bounds, Writer
-from unbroken.wire.json_data import to_json
 
 if TYPE_CHECKING:
     from unbroken.hub.engine import Engine
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from unbroken.runs.index import Index
     from unbroken.runs.run import Run
 
-__all__ = ["Plan", "Production", "Workshop", "plan_payload", "read_plan"]
+__all__ = ["Production", "Workshop"]
 
 COMPACT_AFTER = 30.0
 """Seconds for readers who are behind when a run ends."""
@@ -47,44 +46,6 @@ class Workshop:
     bounds: Bounds
     cleanup_timeout: float
     on_end: Callable[[Production], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be produced, and how."""
-
-    producer: Producer
-    args: Sequence[object]
-    timeout: float | None
-    coalesce: float
-    patience: float | None
-    """Seconds for which it goes on without readers; None for ever."""
-    max_events: int | None
-    max_bytes: int | None
-    """None is what holds for all runs."""
-
-    def bounds(self, usual: Bounds) -> Bounds:
-        """Return how much it may send."""
-        return replace(
-            usual, max_events=self.max_events or usual.max_events, max_bytes=self.max_bytes or usual.max_bytes
-        )
-
-
-def plan_payload(plan: Plan, name: str) -> bytes:
-    """Return what another process needs to know to begin a run anew, beside its producer."""
-    said = {name: getattr(plan, name) for name in _SAID}
-    return to_json({"plan": name, **said, "args": list(plan.args)}).encode()
-
-
-def read_plan(payload: bytes, name: str, producer: Producer) -> Plan | None:
-    """Return what `plan_payload` said under this name; None if this is something else, or of a start that lost."""
-    said = json.loads(payload)
-    if said.get("plan") != name:
-        return None
-    return Plan(producer=producer, **{name: said[name] for name in _SAID})
-
-
-_SAID = ("args", "timeout", "coalesce", "patience", "max_events", "max_bytes")
 
 
 class Production:
@@ -165,9 +126,7 @@ class Production:
             if now - self._told_at > silence:
                 await self._shop.index.write(self.record)
                 if self.record.on_orphan == "restart":
-                    await self._shop.desk.append(
-                        CONTROL + self.record.run, [plan_payload(self._plan, self.record.plan)]
-                    )
+                    await write_plan(self._shop.desk, self.record, self._plan)
                 self._told_at = now
             if now - self._written_at > silence:
                 await self._writer.keep_alive(KEEP_ALIVE)

@@ -149,7 +149,6 @@ class Runs:
         works = self._works
         if works is None:
             return
-        works.is_closing = True
         try:
             await works.close()
         finally:

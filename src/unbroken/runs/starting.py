@@ -16,9 +16,9 @@ from unbroken.runs.events import end_payload
 from unbroken.runs.names import DATA, Owner, System, check_group, check_id, digest_of, new_id
 from unbroken.runs.options import RunsOptions, check_choice, check_count, check_seconds
 from unbroken.runs.origin import as_ended, elect, new_fence, recover
+from unbroken.runs.plan import Plan, check_plan, write_plan
 from unbroken.runs.presence import OnDisconnect, patience_of
 from unbroken.runs.producing import Producer, check_call, check_producer
-from unbroken.runs.production import Plan
 from unbroken.runs.record import OnOrphan, Record, RunStatus
 from unbroken.runs.registry import Registry, check_restartable
 from unbroken.runs.run import Run
@@ -214,7 +214,8 @@ async def _elect(works: Works, order: Order) -> tuple[Record, bool]:
     )
     if record.plan:
         # Before the election: who takes it over may have to do so a moment after it.
-        await works.write_plan(record, order.plan)
+        check_plan(order.plan, works.bounds.max_event_bytes)
+        await write_plan(works.desk, record, order.plan)
     with contextlib.suppress(TopicClosed, Fenced):
         elected = await elect(works.desk, record)
         if elected is not None:

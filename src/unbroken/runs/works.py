@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
-from unbroken.errors import ConfigurationError, LogUnavailable
+from unbroken.errors import LogUnavailable
 from unbroken.hub.engine import Engine
 from unbroken.hub.home import Home
 from unbroken.logs.position import new_token
@@ -17,11 +17,11 @@ from unbroken.runs.access import Access
 from unbroken.runs.desk import Desk
 from unbroken.runs.index import Index
 from unbroken.runs.lease import Lease, Leases
-from unbroken.runs.names import CONTROL
 from unbroken.runs.options import RunsOptions
 from unbroken.runs.orphans import FOR_OTHERS, Orphans
+from unbroken.runs.plan import Plan, find_plan
 from unbroken.runs.presence import Presence, Readers
-from unbroken.runs.production import Plan, Production, Workshop, plan_payload, read_plan
+from unbroken.runs.production import Production, Workshop
 from unbroken.runs.record import Record, RunStatus
 from unbroken.runs.registry import Registry
 from unbroken.runs.run import Run
@@ -30,8 +30,6 @@ from unbroken.runs.writer import Bounds
 __all__ = ["Works"]
 
 T = TypeVar("T")
-
-PAGE_ENTRIES = 256
 
 AT_ONCE = 32
 """Orphans that are taken over at a time."""
@@ -65,11 +63,13 @@ class Works:
         self._leases = Leases(self.desk, options.lease)
         self._orphans = Orphans(self.desk, self.index, self.process, registry.has, self._read_plan, self.launch)
         self.readers = Readers(self.desk, self.process, self._presence_of)
-        bounds = Bounds(max_events=options.max_events, max_bytes=options.max_bytes, max_event_bytes=max_event_bytes)
+        self.bounds = Bounds(
+            max_events=options.max_events, max_bytes=options.max_bytes, max_event_bytes=max_event_bytes
+        )
         self._workshop = Workshop(
             desk=self.desk,
             index=self.index,
-            bounds=bounds,
+            bounds=self.bounds,
             cleanup_timeout=options.cleanup_timeout,
             on_end=self._forget,
         )
@@ -162,21 +162,6 @@ class Works:
         if not is_here or record.on_orphan == "restart":
             await self.index.request_cancel(record)
 
-    async def write_plan(self, record: Record, plan: Plan) -> None:
-        """Keep what another process needs to begin a run anew.
-
-        Raises:
-            ConfigurationError: it is larger than an event may be.
-            LogUnavailable: it cannot be kept now.
-        """
-        payload, most = plan_payload(plan, record.plan), self._workshop.bounds.max_event_bytes
-        if len(payload) > most:
-            raise ConfigurationError(
-                f"on_orphan='restart' keeps the arguments as JSON: they have {len(payload)} bytes and may have {most}: "
-                "give an id, by which the producer finds them"
-            )
-        await self.desk.append(CONTROL + record.run, [payload])
-
     # How it goes.
 
     def _heed(self, record: Record) -> None:
@@ -224,19 +209,7 @@ class Works:
     async def _read_plan(self, record: Record) -> Plan | None:
         """Return how an orphan is begun anew; None if that is not known, or not here."""
         producer = self._registry.get(record.producer)
-        if producer is None:
-            return None
-        log, topic = self.desk.log, CONTROL + record.run
-        head = await log.head(topic)
-        after = head.first_seq - 1
-        while after < head.seq:  # it is said again and again, lest it grow old: the first that is there will do
-            page = await log.read(topic, after, PAGE_ENTRIES)
-            plans = (read_plan(entry.payload, record.plan, producer) for entry in page.entries)
-            plan = next((plan for plan in plans if plan is not None), None)
-            if plan is not None or not page.entries:
-                return plan
-            after = page.entries[-1].seq
-        return None
+        return None if producer is None else await find_plan(self.desk, record, producer)
 
     # What is looked after.
 

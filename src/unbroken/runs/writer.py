@@ -205,8 +205,8 @@ class Writer:
             self.is_full = True
             raise RunLimitExceeded(
                 f"run {self._run!r} has sent {self.events} events and {self.bytes} bytes, and may send "
-                f"{bounds.max_events} and {bounds.max_bytes}: coalesce, send less, or give Runs(max_events=…, "
-                "max_bytes=…)"
+                f"{bounds.max_events} and {bounds.max_bytes}: coalesce, send less, or give start() or Runs() "
+                "more: max_events=…, max_bytes=…"
             )
         self.events += events
         self.bytes += size
